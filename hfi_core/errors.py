@@ -1,0 +1,108 @@
+"""HFI's error tree, and what each error means to a caller.
+
+Two kinds of blame: a :class:`RequestError` is the caller's to mend, everything else is ours or a
+dependency's. Client libraries' exceptions never leave the module that calls them; they are chained to one of
+these. ``hfi_sse.problems`` maps each class to an HTTP status, once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class HfiError(Exception):
+    """The root of every error that HFI raises on purpose."""
+
+
+class RequestError(HfiError):
+    """The caller asked for something that cannot be done as asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong with a document.
+
+    ``pointer`` is an RFC 6901 JSON pointer (``""`` is the whole document); ``detail`` says what is wrong and
+    what to do.
+    """
+
+    pointer: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.pointer or '(document)'}: {self.detail}"
+
+
+class PolicyInvalid(RequestError):
+    """A policy document breaks the rules; carries every problem at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class DocumentUnreadable(RequestError):
+    """Text that is neither JSON nor YAML. ``line`` and ``column`` count from 1, where they are known."""
+
+    def __init__(self, detail: str, line: int | None = None, column: int | None = None) -> None:
+        self.detail = detail
+        self.line = line
+        self.column = column
+        where = f" at line {line}, column {column}" if line is not None else ""
+        super().__init__(f"{detail}{where}")
+
+
+class PolicyNotFound(RequestError):
+    """No policy of that name is stored."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no policy named {name!r}")
+
+
+class VersionConflict(RequestError):
+    """The stored version is not the one the caller expected (``0`` stands for: does not exist)."""
+
+    def __init__(self, name: str, expected: int, actual: int) -> None:
+        self.name = name
+        self.expected = expected
+        self.actual = actual
+        if expected == 0:
+            text = f"policy {name!r} exists already, at version {actual}"
+        elif actual == 0:
+            text = f"policy {name!r} no longer exists; version {expected} was expected"
+        else:
+            text = (
+                f"policy {name!r} is at version {actual}, not {expected}: somebody changed it meanwhile; "
+                "read it again and repeat the change"
+            )
+        super().__init__(text)
+
+
+class StoreError(HfiError):
+    """The store did not do what it was asked."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be reached, or did not answer in time. Trying again later may help."""
+
+
+class StoreDenied(StoreError):
+    """The store refused the credentials, or the user lacks the permission."""
+
+
+class WatchCompacted(StoreError):
+    """The revision asked for is gone: list again and watch from the listing's revision."""
+
+    def __init__(self, compact_revision: int) -> None:
+        self.compact_revision = compact_revision
+        super().__init__(f"revisions up to {compact_revision} are compacted; list again")
+
+
+class ModuleUnavailable(HfiError):
+    """A WebAssembly module that HFI ships is missing or is not what its manifest says."""
+
+
+class SettingsInvalid(HfiError):
+    """A setting does not make sense; the message names it and says what would."""
