@@ -1,0 +1,71 @@
+"""The filter's counters, summed over proxies that come, go and restart. Pure.
+
+A proxy reports absolute values. One that restarts begins again at 0, and one that leaves takes nothing back:
+the sums only grow, as a counter must.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: Envoy puts this before the name of every metric that a Wasm filter defines.
+PREFIX = "wasmcustom.hfi."
+TOTALS = ("total_requests", "rules_matched", "faults_injected", "errors")
+RULE_WHATS = ("matched", "injected", "shadowed")
+#: Rules come and go; what their series cost is bounded. Further ones are summed as policy ``_other``.
+MAX_RULE_SERIES = 20_000
+OTHER = "_other"
+
+
+@dataclass(frozen=True, slots=True)
+class RuleKey:
+    """One series of a rule: ``what`` happened (:data:`RULE_WHATS`), by ``kind`` of fault (``any`` for matched)."""
+
+    what: str
+    policy: str
+    rule: str
+    kind: str
+
+
+def rule_key(name: str) -> RuleKey | None:
+    """The series of a metric name such as ``rule~matched~checkout~slow~any`` (prefix taken off), or None."""
+    parts = name.split("~")
+    if len(parts) != 5 or parts[0] != "rule" or parts[1] not in RULE_WHATS:
+        return None
+    return RuleKey(*parts[1:])
+
+
+@dataclass
+class DataPlaneCounters:
+    """Sums of what the proxies report. ``nodes`` holds each proxy's last absolute values, for the difference."""
+
+    totals: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TOTALS, 0))
+    rules: dict[RuleKey, int] = field(default_factory=dict)
+    nodes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def observe(self, node_id: str, counters: Mapping[str, int]) -> None:
+        """Take one report of a proxy: full metric names as Envoy sends them, absolute values."""
+        last = self.nodes.setdefault(node_id, {})
+        for full_name, value in counters.items():
+            if not full_name.startswith(PREFIX):
+                continue
+            before = last.get(full_name, 0)
+            grown = value - before if value >= before else value
+            last[full_name] = value
+            self._add(full_name.removeprefix(PREFIX), grown)
+
+    def forget(self, node_id: str) -> None:
+        """A proxy has gone for good; its sums stay."""
+        self.nodes.pop(node_id, None)
+
+    def _add(self, name: str, grown: int) -> None:
+        if name in self.totals:
+            self.totals[name] += grown
+            return
+        key = rule_key(name)
+        if key is None or grown == 0:
+            return
+        if key not in self.rules and len(self.rules) >= MAX_RULE_SERIES:
+            key = RuleKey(key.what, OTHER, OTHER, key.kind)
+        self.rules[key] = self.rules.get(key, 0) + grown

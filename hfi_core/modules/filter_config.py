@@ -1,0 +1,33 @@
+"""What the filter is started with: its bootstrap, delivered with the module by ECDS."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StrictStr
+
+#: The names that a bootstrap gives the two clusters of the control plane. An API: people's bootstraps use them.
+HTTP_CLUSTER = "hfi_http"
+XDS_CLUSTER = "hfi_xds"
+
+
+class FilterConfig(BaseModel):
+    """The filter's bootstrap (``docs/filter.md`` says what each field does).
+
+    ``wait_seconds``: how long a poll may be parked. ``max_staleness_seconds``: without word from the control
+    plane for so long, faults stop; 0 means never. ``probe_paths``: exact paths that are never touched.
+    ``generation``: raised to have Envoy apply the same module anew; it would acknowledge and ignore equal bytes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    http_cluster: StrictStr = HTTP_CLUSTER
+    authority: StrictStr = "hfi"
+    wait_seconds: Annotated[int, Field(ge=1, le=300)] = 25
+    max_staleness_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+    probe_paths: tuple[Annotated[StrictStr, Field(pattern="^/[^?#]*$", max_length=256)], ...] = ()
+    generation: Annotated[int, Field(ge=1)] = 1
+
+    def to_json(self) -> str:
+        """The plugin configuration as the filter reads it; equal configurations give equal text."""
+        return self.model_dump_json()
