@@ -8,6 +8,7 @@ follow. Publishing never waits for a reader: it swaps an event, and a slow follo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
@@ -103,6 +104,13 @@ class Feed:
                 yield seen
             else:
                 await changed.wait()
+
+    async def changed_from(self, snapshot: Snapshot | None, *, within: float) -> None:
+        """Return when another snapshot than that is current, or after ``within`` seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self._current is snapshot:
+                    await self._changed.wait()
 
     async def reached(self, version: int) -> Snapshot:
         """The first snapshot at ``version`` or later: what a writer waits for to read its own write."""
