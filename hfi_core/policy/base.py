@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 class Document(BaseModel):
     """A frozen part of a document. Unknown fields are errors: a misspelt one would silently do nothing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def check(condition: bool, detail: str) -> None:
