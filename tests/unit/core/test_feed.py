@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from hfi_core import feed as feed_module
+from hfi_core.errors import StoreUnavailable, WatchCompacted
+from hfi_core.feed import Feed
+from hfi_core.policy.model import Policy
+from hfi_core.policy.stored import encode
+from hfi_core.store.memory import MemoryStore
+from hfi_core.store.protocol import Listing, WatchBatch
+from tests.support.policies import policy
+from tests.support.waiting import eventually
+from tests.unit.core.conftest import Clock
+
+
+async def put(store: MemoryStore, name: str) -> int:
+    return (await store.put(name, encode(Policy.model_validate(policy(name)), 1))).version
+
+
+async def test_a_follower_starts_with_the_whole_and_then_gets_each_newest(store: MemoryStore, feed: Feed) -> None:
+    await put(store, "a")
+    follower = feed.follow()
+    assert (await feed.reached(1)).policies.keys() == {"a"}
+    assert (await anext(follower)).policies.keys() == {"a"}
+    for name in ("b", "c", "d"):
+        version = await put(store, name)
+    await feed.reached(version)
+    assert (await anext(follower)).policies.keys() == {"a", "b", "c", "d"}, "a slow follower skips to the newest"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await anext(follower)
+
+
+async def test_the_clients_own_version_is_the_snapshots(store: MemoryStore, feed: Feed) -> None:
+    version = await put(store, "a")
+    assert (await feed.reached(version)).version == version
+    assert (await feed.reached(version)).policies["a"].version == version
+
+
+async def test_the_age_counts_from_the_last_proof(store: MemoryStore, feed: Feed, clock: Clock) -> None:
+    clock.now += 700
+    assert feed.age_ms() == 700
+    await feed.reached(await put(store, "a"))
+    assert feed.age_ms() == 0
+
+
+async def test_waiting_for_a_change_ends_by_the_change_or_by_the_time(store: MemoryStore, feed: Feed) -> None:
+    before = feed.current
+    await feed.changed_from(before, within=0.01)
+    assert feed.current is before
+    await put(store, "a")
+    await feed.changed_from(before, within=10)
+    assert feed.current is not before
+
+
+class Troubled(MemoryStore):
+    """A memory store with the troubles of a remote one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unavailable = 0
+        self.compactions = 0
+        self.listings = 0
+        self.batches: list[WatchBatch] = []
+
+    async def list(self) -> Listing:
+        self.listings += 1
+        if self.unavailable > 0:
+            self.unavailable -= 1
+            raise StoreUnavailable("no etcd at 127.0.0.1:1")
+        return await super().list()
+
+    async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
+        if self.compactions > 0:
+            self.compactions -= 1
+            raise WatchCompacted(from_revision + 1)
+        for batch in self.batches:
+            yield batch
+        if not self.batches:
+            async for batch in super().watch(from_revision):
+                yield batch
+
+
+@contextlib.asynccontextmanager
+async def following(store: MemoryStore, clock: Clock) -> AsyncIterator[Feed]:
+    feed = Feed(store, clock)
+    task = asyncio.create_task(feed.run())
+    try:
+        yield feed
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed_module, "RELIST_BACKOFF_SECONDS", (0.001, 0.004))
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_store_that_comes_late_is_followed_and_the_trouble_is_said(clock: Clock) -> None:
+    store = Troubled()
+    store.unavailable = 10_000
+    async with following(store, clock) as feed:
+        assert feed.trouble == "the store has not been read yet"
+        await eventually(lambda: feed.trouble == "no etcd at 127.0.0.1:1")
+        assert (feed.current, feed.age_ms()) == (None, None)
+        store.unavailable = 0
+        await feed.reached(0)
+        assert feed.trouble is None
+
+
+async def test_after_compaction_it_lists_again(clock: Clock) -> None:
+    store = Troubled()
+    store.compactions = 2
+    async with following(store, clock) as feed:
+        await feed.reached(await put(store, "a"))
+        assert store.listings == 3
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_watch_that_ends_is_begun_again(clock: Clock) -> None:
+    store = Troubled()
+    store.batches = [WatchBatch((), 0)]
+    async with following(store, clock) as feed:
+        await eventually(lambda: feed.trouble == "the store's watch ended")
+        store.batches = []
+        await feed.reached(await put(store, "a"))
+
+
+async def test_an_empty_batch_proves_that_nothing_is_missing(clock: Clock) -> None:
+    store = Troubled()
+    async with following(store, clock) as feed:
+        await feed.reached(0)
+        first = feed.current
+        clock.now += 500
+        feed_confirmed = store.confirm()
+        await eventually(lambda: feed.age_ms() == 0)
+        assert feed.current is first
+        assert feed_confirmed is None
