@@ -72,10 +72,17 @@ class Snapshot:
     def view(self, cluster: str, labels: Mapping[str, str]) -> View:
         """What a proxy of that cluster and those labels is to run."""
         known = dict(labels)
+        return self._view_of(s for s in self.ordered if s.policy.spec.selector.covers(cluster, known))
+
+    def whole_view(self) -> View:
+        """Every rule, whatever its selector says: for readers that are no proxy and watch everything."""
+        return self._view_of(self.ordered)
+
+    def _view_of(self, policies: Iterable[StoredPolicy]) -> View:
         fragments = [
             fragment
-            for stored in self.ordered
-            if stored.policy.spec.enabled and stored.policy.spec.selector.covers(cluster, known)
+            for stored in policies
+            if stored.policy.spec.enabled
             for fragment in self._rule_fragments[stored.name]
         ]
         rules_json = b"[" + b",".join(fragments) + b"]"

@@ -1,0 +1,58 @@
+"""The HTTP application, put together: ``create_app(Services(...))``."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from hfi_sse import problems
+from hfi_sse.hub import StreamHub
+from hfi_sse.policies import PolicyRoutes
+from hfi_sse.presence import Presence
+from hfi_sse.routing import resource
+from hfi_sse.services import Services
+from hfi_sse.stream import StreamRoute
+
+
+def create_app(services: Services) -> Starlette:
+    """The application. Its lifespan follows the feed, so it must be run by a server that has one."""
+    hub = StreamHub(services.feed, services.clock)
+    presence = Presence(services.proxies, hub, services.settings.poll_grace_seconds)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        following = asyncio.create_task(hub.run())
+        stopping = asyncio.create_task(_stop_with(services.stopping, hub))
+        try:
+            yield
+        finally:
+            hub.stop()
+            presence.close()
+            following.cancel()
+            stopping.cancel()
+            await asyncio.gather(following, stopping, return_exceptions=True)
+
+    return Starlette(
+        routes=_routes(services, hub, presence),
+        exception_handlers=problems.handlers(),
+        lifespan=lifespan,
+    )
+
+
+async def _stop_with(event: asyncio.Event, hub: StreamHub) -> None:
+    await event.wait()
+    hub.stop()
+
+
+def _routes(services: Services, hub: StreamHub, presence: Presence) -> Sequence[Route]:
+    policies = PolicyRoutes(services.policies, services.settings.max_body_bytes)
+    stream = StreamRoute(hub, presence, services.settings)
+    return (
+        resource("/v1/policies", {"GET": policies.list, "POST": policies.post}),
+        resource("/v1/policies/{name}", {"GET": policies.get, "PUT": policies.put, "DELETE": policies.delete}),
+        resource("/v1/config/stream", {"GET": stream.get}),
+    )

@@ -1,0 +1,67 @@
+"""What the routes need, handed to them once: nothing here is global."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from hfi_core.clock import now_ms
+from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.feed import Feed
+from hfi_core.policies import PolicyService
+from hfi_core.proxies import ProxyRegistry
+
+
+class Explainer(Protocol):
+    """What explains a request: :class:`hfi_core.policy.engine.RuleEngine`."""
+
+    def explain(self, snapshot: Mapping[str, Any], request: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
+        """Decision and steps; may be called in a thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpSettings:
+    """How the HTTP side behaves. Durations are seconds."""
+
+    max_body_bytes: int = 1 << 20
+    """Longer bodies are answered with 413. A policy of 256 rules with every field used is some 300 KB."""
+
+    heartbeat_seconds: float = 15.0
+    """Between comments on an endless stream. Proxies commonly cut connections that are silent for a minute."""
+
+    default_wait_seconds: float = 25.0
+    """How long a ``once`` request is held when it does not say; below the 30 s of most client timeouts."""
+
+    max_wait_seconds: float = 300.0
+    """The longest ``wait`` that may be asked for."""
+
+    ready_max_feed_age_seconds: float = 60.0
+    """Not ready when the store has not been heard of for so long."""
+
+    poll_grace_seconds: float = 5.0
+    """A proxy whose poll has ended counts as polling for so long: it is about to ask again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """Everything behind the HTTP side.
+
+    ``registry`` is where the application adds its own metrics, so one application a registry.
+    ``stopping`` is set by whoever ends the process (:class:`hfi_sse.server.HttpServer` does): every stream
+    then ends by itself.
+    """
+
+    policies: PolicyService
+    feed: Feed
+    proxies: ProxyRegistry
+    counters: DataPlaneCounters
+    engine: Explainer
+    registry: CollectorRegistry
+    version: str
+    settings: HttpSettings = field(default_factory=HttpSettings)
+    clock: Callable[[], int] = now_ms
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
