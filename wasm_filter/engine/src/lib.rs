@@ -1,0 +1,30 @@
+//! Which fault, if any, a request gets: HFI's rule engine.
+//!
+//! Pure: bytes and numbers in, values out. There is no proxy-wasm here, no clock, no randomness of its own and
+//! no IO, so that the same code runs in Envoy (`hfi-filter`), in the control plane (`hfi-validator`) and in
+//! native tests. Nothing in it panics: what cannot be used is a value that says why.
+//!
+//! - [`policy`] checks a policy document, and finds every problem at once;
+//! - [`snapshot`] compiles what the control plane sends;
+//! - [`decide`] answers for one request, [`explain`] says how it would;
+//! - [`sse`] and [`config`] read the control plane's answers and the filter's bootstrap;
+//! - [`sync`] decides when to ask the control plane, and what to do with its answers.
+
+#![forbid(unsafe_code)]
+
+pub mod chance;
+pub mod config;
+pub mod decide;
+pub mod fault;
+pub mod matching;
+mod names;
+pub mod pattern;
+pub mod policy;
+pub mod probe;
+pub mod problem;
+mod reading;
+pub mod request;
+pub mod rule;
+pub mod snapshot;
+pub mod sse;
+pub mod sync;

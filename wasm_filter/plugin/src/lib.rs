@@ -1,0 +1,1 @@
+//! HFI's Envoy filter: host glue around the rule engine.

@@ -1,0 +1,1 @@
+//! HFI's rule engine as a WebAssembly module without imports.
