@@ -74,6 +74,7 @@ async def test_a_store_that_fails_is_asked_again(
             return await store.delete(key, expected=expected)
 
     await put(store, "p", clock.now - 20_000, 10)
+    await feed.reached(1)
     async with running(ExpirationRegistry(Failing(), feed, clock)):
         await eventually(lambda: feed.current is not None and not feed.current.policies)
     assert asked == [("p", 1)] * 3

@@ -1,0 +1,145 @@
+"""A store in this process's memory: for tests, and for trying HFI out without an etcd. Nothing outlives it.
+
+Everything happens in one event loop and no method waits between reading and writing, so each is atomic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+from hfi_core.clock import now_ms
+from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict, WatchCompacted
+from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
+
+#: Changes that are kept for watches that begin in the past; older ones count as compacted.
+HISTORY = 10_000
+#: A quiet watch proves that it is alive so often; who follows it takes its silence for trouble.
+HEARTBEAT_SECONDS = 5.0
+
+
+class MemoryStore:
+    """See :class:`~hfi_core.store.protocol.Store`. ``clock`` answers Unix milliseconds."""
+
+    def __init__(
+        self, clock: Callable[[], int] = now_ms, history: int = HISTORY, heartbeat: float = HEARTBEAT_SECONDS
+    ) -> None:
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._epoch = uuid.uuid4().hex
+        self._revision = 0
+        self._entries: dict[str, Entry] = {}
+        self._ends: dict[str, int] = {}
+        self._history: deque[Change] = deque(maxlen=history)
+        self._compacted = 0
+        self._changed = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def close(self) -> None:
+        """End every watch, and the timer."""
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake()
+
+    async def epoch(self) -> str:
+        """A random name of this instance."""
+        return self._epoch
+
+    async def list(self) -> Listing:
+        """Everything, at one revision."""
+        self._open()
+        return Listing(tuple(entry for _, entry in sorted(self._entries.items())), self._revision)
+
+    async def get(self, key: str) -> Entry | None:
+        """The entry, or None."""
+        self._open()
+        return self._entries.get(key)
+
+    async def put(
+        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
+    ) -> Entry:
+        """Write; see the protocol."""
+        self._open()
+        self._expect(key, expected)
+        entry = Entry(key, value, self._revision + 1)
+        self._entries[key] = entry
+        self._ends.pop(key, None)
+        if expires_at_ms is not None:
+            self._ends[key] = expires_at_ms
+        self._record(Change(key, entry, entry.version))
+        return entry
+
+    async def delete(self, key: str, *, expected: int | None = None) -> int:
+        """Remove; see the protocol."""
+        self._open()
+        if key not in self._entries:
+            raise PolicyNotFound(key)
+        self._expect(key, expected)
+        return self._remove(key)
+
+    async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
+        """Changes after ``from_revision``; see the protocol."""
+        seen = from_revision
+        while not self._closed:
+            changed = self._changed
+            if seen < self._compacted:
+                raise WatchCompacted(self._compacted)
+            missed = tuple(change for change in self._history if change.revision > seen)
+            if missed:
+                seen = missed[-1].revision
+                yield WatchBatch(missed, seen)
+                continue
+            try:
+                async with asyncio.timeout(self._heartbeat):
+                    await changed.wait()
+            except TimeoutError:
+                yield WatchBatch((), self._revision)
+
+    def _expect(self, key: str, expected: int | None) -> None:
+        entry = self._entries.get(key)
+        actual = 0 if entry is None else entry.version
+        if expected is not None and expected != actual:
+            raise VersionConflict(key, expected, actual)
+
+    def _remove(self, key: str) -> int:
+        del self._entries[key]
+        self._ends.pop(key, None)
+        self._record(Change(key, None, self._revision + 1))
+        return self._revision
+
+    def _record(self, change: Change) -> None:
+        if len(self._history) == self._history.maxlen:
+            self._compacted = self._history[0].revision
+        self._revision = change.revision
+        self._history.append(change)
+        self._wake()
+        self._arm()
+
+    def _wake(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._ends and not self._closed:
+            wait = max(0, min(self._ends.values()) - self._clock()) / 1000
+            self._timer = asyncio.get_running_loop().call_later(wait, self._expire)
+
+    def _expire(self) -> None:
+        now = self._clock()
+        for key in [key for key, end in self._ends.items() if end <= now]:
+            self._remove(key)
+        self._arm()  # The loop's clock and the wall's differ a little: what is not yet due gets a new timer.
+
+    def _open(self) -> None:
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
