@@ -7,15 +7,22 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from hfi_sse import problems
+from hfi_sse.explain import ExplainRoute
+from hfi_sse.health import HealthRoute
 from hfi_sse.hub import StreamHub
+from hfi_sse.metrics import MetricsRoute
+from hfi_sse.openapi import OpenApiRoute
 from hfi_sse.policies import PolicyRoutes
 from hfi_sse.presence import Presence
+from hfi_sse.proxies import ProxyRoutes
 from hfi_sse.routing import resource
 from hfi_sse.services import Services
 from hfi_sse.stream import StreamRoute
+from hfi_sse.telemetry import HttpMetrics, StreamCollector, Telemetry
 
 
 def create_app(services: Services) -> Starlette:
@@ -36,8 +43,10 @@ def create_app(services: Services) -> Starlette:
             stopping.cancel()
             await asyncio.gather(following, stopping, return_exceptions=True)
 
+    services.registry.register(StreamCollector(hub))
     return Starlette(
         routes=_routes(services, hub, presence),
+        middleware=[Middleware(Telemetry, metrics=HttpMetrics(services.registry))],
         exception_handlers=problems.handlers(),
         lifespan=lifespan,
     )
@@ -50,9 +59,16 @@ async def _stop_with(event: asyncio.Event, hub: StreamHub) -> None:
 
 def _routes(services: Services, hub: StreamHub, presence: Presence) -> Sequence[Route]:
     policies = PolicyRoutes(services.policies, services.settings.max_body_bytes)
-    stream = StreamRoute(hub, presence, services.settings)
+    proxies = ProxyRoutes(services.proxies, hub, presence, services.clock)
     return (
         resource("/v1/policies", {"GET": policies.list, "POST": policies.post}),
         resource("/v1/policies/{name}", {"GET": policies.get, "PUT": policies.put, "DELETE": policies.delete}),
-        resource("/v1/config/stream", {"GET": stream.get}),
+        resource("/v1/explain", {"POST": ExplainRoute(services).post}),
+        resource("/v1/proxies", {"GET": proxies.list}),
+        # Node ids are the users' own and may hold slashes.
+        resource("/v1/proxies/{id:path}", {"GET": proxies.get}),
+        resource("/v1/config/stream", {"GET": StreamRoute(hub, presence, services.settings).get}),
+        resource("/v1/health", {"GET": HealthRoute(services, hub).get}),
+        resource("/v1/metrics", {"GET": MetricsRoute(services, hub).get}),
+        resource("/v1/openapi.json", {"GET": OpenApiRoute(services.version).get}),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hfi_core.errors import HfiError, RequestError
+from hfi_core.errors import HfiError, Problem, RequestError
 
 
 class ParameterInvalid(RequestError):
@@ -13,6 +13,14 @@ class ParameterInvalid(RequestError):
     def __init__(self, name: str, detail: str) -> None:
         self.name = name
         super().__init__(f"{name}: {detail}")
+
+
+class BodyInvalid(RequestError):
+    """A body that is no policy is not what it must be; carries every problem at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
 
 
 class BodyTooLarge(RequestError):

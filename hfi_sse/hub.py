@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
+from typing import Literal
 
 from hfi_core.feed import Feed
 from hfi_core.snapshot import Snapshot, event_data
@@ -28,6 +30,7 @@ class Outcome(Enum):
 
 
 Reader = asyncio.Future[Outcome]
+Kind = Literal["endless", "once"]
 
 
 class StreamHub:
@@ -39,10 +42,10 @@ class StreamHub:
         self._stopping = False
         self._failed = False
         self.tracker: ViewTracker[Reader] = ViewTracker()
-        #: Endless streams that are open.
-        self.endless = 0
+        #: Requests that are open, by kind of reader.
+        self.open: dict[Kind, int] = {"endless": 0, "once": 0}
         #: Events written, by kind of reader.
-        self.sent = {"endless": 0, "once": 0}
+        self.sent: dict[Kind, int] = {"endless": 0, "once": 0}
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -80,7 +83,16 @@ class StreamHub:
         """How a reader stands to what is being streamed."""
         return self.tracker.standing(audience, position)
 
-    def event(self, audience: Audience, kind: str) -> tuple[Snapshot, bytes]:
+    @contextmanager
+    def reading(self, kind: Kind) -> Iterator[None]:
+        """Around a request for the stream, to count those that are open."""
+        self.open[kind] += 1
+        try:
+            yield
+        finally:
+            self.open[kind] -= 1
+
+    def event(self, audience: Audience, kind: Kind) -> tuple[Snapshot, bytes]:
         """The snapshot and its update event as this audience is to get it, with the time of now."""
         found = self.tracker.view(audience)
         assert found is not None, "asked only for readers that are behind, so there is a snapshot"

@@ -43,6 +43,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     core.RequestError: Kind(400, "request-invalid", "The request does not make sense"),
     core.HfiError: Kind(500, "internal", "The control plane failed"),
     api.ParameterInvalid: Kind(400, "parameter-invalid", "A parameter does not make sense"),
+    api.BodyInvalid: Kind(422, "body-invalid", "The body is not what it must be"),
     api.BodyTooLarge: Kind(413, "body-too-large", "The body is too large"),
     api.MediaTypeUnsupported: Kind(415, "media-type-unsupported", "The body is of a type that is not read here"),
     api.PreconditionFailed: Kind(409, "version-conflict", "The policy has another version"),
@@ -60,7 +61,7 @@ def kind_of(error: Exception) -> Kind:
 def details(error: Exception) -> dict[str, Any]:
     """The members of the problem beyond ``type``, ``title`` and ``status``."""
     match error:
-        case core.PolicyInvalid(problems=problems):
+        case core.PolicyInvalid(problems=problems) | api.BodyInvalid(problems=problems):
             count = len(problems)
             return {
                 "detail": f"{count} problem{'' if count == 1 else 's'}: {error}",

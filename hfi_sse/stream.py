@@ -58,7 +58,7 @@ class StreamRoute:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         gone: asyncio.Future[None] | None = None
-        with self._presence.polling(who.node, who.position) as parked:
+        with self._hub.reading("once"), self._presence.polling(who.node, who.position) as parked:
             try:
                 while True:
                     if self._hub.standing(who.audience, who.position) is Standing.BEHIND:
@@ -101,8 +101,7 @@ class StreamRoute:
     async def _events(self, who: Asker) -> AsyncIterator[bytes]:
         """The newest snapshot each time this reader is behind. What a slow reader misses is skipped."""
         hub, position = self._hub, who.position
-        hub.endless += 1
-        try:
+        with hub.reading("endless"):
             while not hub.stopping:
                 if hub.standing(who.audience, position) is Standing.BEHIND:
                     snapshot, event = hub.event(who.audience, "endless")
@@ -110,8 +109,6 @@ class StreamRoute:
                     yield event
                 else:
                     await hub.wait(who.audience, position)
-        finally:
-            hub.endless -= 1
 
 
 def _headers(snapshot: Snapshot) -> dict[str, str]:

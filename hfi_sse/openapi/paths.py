@@ -1,0 +1,168 @@
+"""Every resource, and what can be asked of it."""
+
+from __future__ import annotations
+
+from hfi_sse.media import JSON, YAML
+from hfi_sse.openapi.parts import (
+    INTEGER,
+    Json,
+    content,
+    header,
+    in_path,
+    operation,
+    page,
+    problems,
+    query,
+    ref,
+    response,
+)
+
+BOTH = (JSON, YAML)
+DRY_RUN = query("dryRun", "Do everything but the write", {"type": "boolean", "default": False})
+IF_MATCH = header("if-match", "The version that the write is meant for, as its ETag; * for any that exists")
+IF_NONE_MATCH = header("if-none-match", "*: the policy must not exist yet")
+
+
+def paths() -> Json:
+    """The ``paths`` of the document."""
+    policy, question = ref("Policy"), ref("Question")
+    stored = content(policy, *BOTH)
+    write: Json = {
+        "requestBody": {"required": True, "content": content(policy, *BOTH)},
+        "parameters": [DRY_RUN, IF_MATCH, IF_NONE_MATCH],
+        "responses": {
+            "200": response("Updated, or what a dry run would store", stored, "etag"),
+            "201": response("Created", stored, "etag", "location"),
+            **problems(400, 409, 413, 415, 422, 502, 503),
+        },
+    }
+    return {
+        "/v1/policies": {
+            "get": operation(
+                "listPolicies",
+                "Policies by name, a page at a time",
+                [
+                    query("label", "k=v; may be repeated, and all must be carried", {"type": "string"}),
+                    query("limit", "How many", {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100}),
+                    query("after", "`next` of the page before", {"type": "string"}),
+                ],
+                response("A page", content(page(policy), *BOTH)),
+                400,
+                503,
+            ),
+            "post": {"operationId": "applyPolicy", "summary": "Create or update a policy", **write},
+        },
+        "/v1/policies/{name}": {
+            "parameters": [in_path("name", "The policy's name")],
+            "get": operation(
+                "getPolicy",
+                "One policy",
+                [header("if-none-match", "The ETag that is known: 304 when it is still right")],
+                response("The policy", stored, "etag"),
+                400,
+                404,
+                503,
+                also={"304": response("Not modified", None, "etag")},
+            ),
+            "put": {"operationId": "putPolicy", "summary": "Create or update the policy of that name", **write},
+            "delete": operation(
+                "deletePolicy",
+                "Remove a policy",
+                [DRY_RUN, IF_MATCH, IF_NONE_MATCH],
+                response("Removed, as of that version", content(ref("Deleted"), *BOTH)),
+                400,
+                404,
+                409,
+                502,
+                503,
+            ),
+        },
+        "/v1/explain": {
+            "post": {
+                "operationId": "explain",
+                "summary": "Which rule would decide a request",
+                "requestBody": {"required": True, "content": content(question, *BOTH)},
+                "responses": {
+                    "200": response("What the engine says", content(ref("Explanation"), *BOTH)),
+                    **problems(400, 413, 415, 422, 503),
+                },
+            }
+        },
+        "/v1/proxies": {
+            "get": operation(
+                "listProxies",
+                "The proxies of this replica",
+                [
+                    query("limit", "How many", {"type": "integer", "minimum": 1, "maximum": 20000, "default": 1000}),
+                    query("after", "`next` of the page before", {"type": "string"}),
+                ],
+                response("A page, and counts of all", content(_proxy_page(), *BOTH)),
+                400,
+            )
+        },
+        "/v1/proxies/{id}": {
+            "parameters": [in_path("id", "Envoy's node id")],
+            "get": operation(
+                "getProxy", "One proxy", [], response("The proxy", content(ref("Proxy"), *BOTH)), 400, 404
+            ),
+        },
+        "/v1/config/stream": {
+            "get": operation(
+                "stream",
+                "The rules, as server-sent events",
+                [
+                    query("once", "One event, and then the end", {"type": "boolean", "default": False}),
+                    query("wait", "With `once`: how long to wait for it, such as 25s", {"type": "string"}),
+                    query("node", "As x-hfi-node", {"type": "string"}),
+                    query("cluster", "As x-hfi-cluster", {"type": "string"}),
+                    query("labels", "As x-hfi-labels", {"type": "string"}),
+                    query("epoch", "As x-hfi-epoch", {"type": "string"}),
+                    header("x-hfi-node", "Envoy's node id"),
+                    header("x-hfi-cluster", "Envoy's node cluster; selectors are compared with it"),
+                    header("x-hfi-labels", "k=v,k2=v2; selectors are compared with them"),
+                    header("x-hfi-epoch", "The epoch that last-event-id is of"),
+                    header("last-event-id", "The version that the reader has"),
+                ],
+                response(
+                    "Events named `update`: a snapshot each. Or a comment, when there is nothing new",
+                    content({"type": "string"}, "text/event-stream"),
+                    "x-hfi-version",
+                    "x-hfi-epoch",
+                ),
+                400,
+                503,
+            )
+        },
+        "/v1/health": {
+            "get": operation(
+                "health",
+                "Whether the process lives, and whether it can serve",
+                [query("ready", "Answer 503 when it cannot serve", {"type": "boolean", "default": False})],
+                response("It does", content(ref("Health"), JSON)),
+                400,
+                503,
+            )
+        },
+        "/v1/metrics": {
+            "get": operation(
+                "metrics",
+                "Metrics of the filters and of this replica",
+                [query("format", "Instead of accept", {"enum": ["json", "prometheus"]})],
+                response(
+                    "JSON, or Prometheus text",
+                    {**content(ref("Metrics"), JSON), **content({"type": "string"}, "text/plain")},
+                ),
+                400,
+            )
+        },
+        "/v1/openapi.json": {
+            "get": operation(
+                "openapi", "This document", [], response("OpenAPI", content({"type": "object"}, JSON)), 400
+            )
+        },
+    }
+
+
+def _proxy_page() -> Json:
+    epoch = {"type": ["string", "null"]}
+    return page(ref("Proxy"), epoch=epoch, connected=INTEGER, connectedUpToDate=INTEGER)

@@ -1,0 +1,153 @@
+"""What goes in and out: policies and questions as their models say it, and the answers."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from hfi_core.policy.model import Policy
+from hfi_sse.explain import Question
+from hfi_sse.openapi.parts import BOOLEAN, INTEGER, NUMBER, SCHEMAS, TEXT, VERSION, Json, obj, ref
+
+
+def schemas() -> Json:
+    """The ``schemas`` of the document, by name."""
+    schemas: Json = {}
+    for model in (Policy, Question):
+        schemas.update(_model(model))
+    # What the server adds to a stored policy, and ignores on input.
+    schemas["Policy"]["properties"]["status"] = obj(
+        {"appliedAtMs": INTEGER, "expiresAtMs": INTEGER}, description="Written by the server; ignored on input."
+    )
+    # The model takes what its own normaliser makes of these three forms.
+    schemas["Question"]["properties"]["headers"] = {
+        "oneOf": [
+            {
+                "type": "object",
+                "additionalProperties": {"oneOf": [TEXT, {"type": "array", "items": TEXT}]},
+            },
+            {"type": "array", "items": {"type": "array", "items": TEXT, "minItems": 2, "maxItems": 2}},
+        ]
+    }
+    schemas["Question"]["properties"]["policy"] = {**ref("Policy"), "description": "Tried, and not stored."}
+    schemas["Problem"] = obj(
+        {
+            "type": TEXT,
+            "title": TEXT,
+            "status": INTEGER,
+            "detail": TEXT,
+            "errors": {"type": "array", "items": obj({"pointer": TEXT, "detail": TEXT}, "pointer", "detail")},
+            "line": INTEGER,
+            "column": INTEGER,
+            "expected": VERSION,
+            "actual": VERSION,
+            "reasons": {"type": "array", "items": TEXT},
+        },
+        "type",
+        "title",
+        "status",
+        description="RFC 9457. `errors` point into the document that was sent (RFC 6901).",
+    )
+    schemas["Deleted"] = obj({"name": TEXT, "version": VERSION}, "name", "version")
+    step = obj(
+        {
+            "policy": TEXT,
+            "rule": TEXT,
+            "mode": TEXT,
+            "outcome": {"enum": ["no_match", "may_decide", "decides", "shadow", "expired", "probe"]},
+            "reason": TEXT,
+            "percentage": NUMBER,
+            "probability": NUMBER,
+        },
+        "policy",
+        "rule",
+        "outcome",
+    )
+    schemas["Explanation"] = obj(
+        {
+            "decision": {"oneOf": [obj({"policy": TEXT, "rule": TEXT}, "policy", "rule"), {"type": "null"}]},
+            "steps": {"type": "array", "items": step},
+            "none_probability": NUMBER,
+            "version": VERSION,
+            "rules": INTEGER,
+        },
+        "decision",
+        "steps",
+        "none_probability",
+        "version",
+        "rules",
+    )
+    maybe_int, maybe_text = {"type": ["integer", "null"]}, {"type": ["string", "null"]}
+    texts = {"type": "object", "additionalProperties": TEXT}
+    counts = {"type": "object", "additionalProperties": INTEGER}
+    resource = obj(
+        {
+            "typeUrl": TEXT,
+            "name": TEXT,
+            "digest": TEXT,
+            "state": {"enum": ["sent", "acked", "nacked", "not_applied"]},
+            "message": TEXT,
+            "atMs": INTEGER,
+        }
+    )
+    schemas["Proxy"] = obj(
+        {
+            "node": TEXT,
+            "cluster": TEXT,
+            "labels": texts,
+            "connected": BOOLEAN,
+            "firstSeenMs": INTEGER,
+            "lastSeenMs": INTEGER,
+            "userAgent": TEXT,
+            "xds": obj({"streams": INTEGER, "resources": {"type": "array", "items": resource}}),
+            "rules": obj(
+                {
+                    "version": maybe_text,
+                    "epoch": maybe_text,
+                    "upToDate": BOOLEAN,
+                    "ageMs": maybe_int,
+                    "polling": BOOLEAN,
+                }
+            ),
+        },
+        "node",
+        "connected",
+        "xds",
+        "rules",
+    )
+    schemas["Health"] = obj(
+        {
+            "status": {"enum": ["alive", "ready"]},
+            "ready": BOOLEAN,
+            "troubles": {"type": "array", "items": TEXT},
+            "version": TEXT,
+            "snapshot": {"oneOf": [obj({"version": VERSION, "epoch": TEXT}), {"type": "null"}]},
+            "feedAgeMs": maybe_int,
+        },
+        "status",
+        "ready",
+        "troubles",
+    )
+    rule = obj({"policy": TEXT, "rule": TEXT, "matched": INTEGER, "injected": counts, "shadowed": counts})
+    schemas["Metrics"] = obj(
+        {
+            "total_requests": INTEGER,
+            "rules_matched": INTEGER,
+            "faults_injected": INTEGER,
+            "errors": INTEGER,
+            "rules": {"type": "array", "items": rule},
+            "control_plane": {"type": "object"},
+        },
+        "total_requests",
+        "rules_matched",
+        "faults_injected",
+        "errors",
+        "rules",
+        "control_plane",
+    )
+    return schemas
+
+
+def _model(model: type[BaseModel]) -> Json:
+    """A pydantic model and all that it is made of, by name."""
+    schema = model.model_json_schema(by_alias=True, ref_template=SCHEMAS + "{model}")
+    return {**schema.pop("$defs", {}), model.__name__: schema}
