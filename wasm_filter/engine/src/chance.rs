@@ -37,6 +37,12 @@ impl Chance {
         f64::from(self.0) / f64::from(MILLION)
     }
 
+    /// Whether it is 100 %.
+    #[must_use]
+    pub fn is_certain(self) -> bool {
+        self == Chance::ALWAYS
+    }
+
     /// Rolls once and says whether it happens. 0 and 100 are exact: nothing is rolled for them.
     pub fn fires(self, rolls: &mut impl Rolls) -> bool {
         match self {

@@ -7,6 +7,7 @@
 //! - [`policy`] checks a policy document, and finds every problem at once;
 //! - [`snapshot`] compiles what the control plane sends;
 //! - [`decide`] answers for one request, [`explain`] says how it would;
+//! - [`questions`] puts checking and explaining into JSON, for other languages;
 //! - [`sse`] and [`config`] read the control plane's answers and the filter's bootstrap;
 //! - [`sync`] decides when to ask the control plane, and what to do with its answers.
 
@@ -15,6 +16,7 @@
 pub mod chance;
 pub mod config;
 pub mod decide;
+pub mod explain;
 pub mod fault;
 pub mod matching;
 mod names;
@@ -22,6 +24,7 @@ pub mod pattern;
 pub mod policy;
 pub mod probe;
 pub mod problem;
+pub mod questions;
 mod reading;
 pub mod request;
 pub mod rule;
