@@ -11,6 +11,19 @@ const MAX_COMPILED_BYTES: usize = 1 << 20;
 /// What the search may remember beside it. A pattern that outgrows it is matched more slowly, and just as well.
 const CACHE_BYTES: usize = 256 << 10;
 
+const TOO_LARGE: &str = "is too large once compiled (1 MiB at most): repeat fewer times, or say [0-9] for \\d \
+    and [A-Za-z0-9_] for \\w";
+
+/// Why a pattern cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternError {
+    /// In one line: what is wrong, and where.
+    pub detail: String,
+    /// The bytes that were compiled before it turned out, to be charged like those of a good pattern: to find
+    /// out that a pattern is too large takes longer than to compile most that are not.
+    pub cost: usize,
+}
+
 /// A compiled pattern.
 #[derive(Clone)]
 pub struct Pattern {
@@ -23,8 +36,8 @@ impl Pattern {
     ///
     /// # Errors
     ///
-    /// A description of what is wrong with the pattern.
-    pub fn whole(source: &str) -> Result<Pattern, String> {
+    /// When it is no pattern, or one that needs too much room.
+    pub fn whole(source: &str) -> Result<Pattern, PatternError> {
         // Header values need not be UTF-8, so a pattern may match bytes that are not: utf8(false).
         let parsed =
             ParserBuilder::new().utf8(false).build().parse(source).map_err(|error| said(source, &error))?;
@@ -37,10 +50,11 @@ impl Pattern {
             .onepass_size_limit(Some(CACHE_BYTES))
             .hybrid_cache_capacity(CACHE_BYTES);
         let regex = meta::Builder::new().configure(config).build_from_hir(&whole).map_err(|error| {
-            match error.size_limit() {
-                Some(_) => "is too large once compiled (1 MiB at most): repeat fewer times, or say [0-9] for \\d and [A-Za-z0-9_] for \\w".into(),
+            let detail = match error.size_limit() {
+                Some(_) => TOO_LARGE.to_owned(),
                 None => format!("does not compile: {error}"),
-            }
+            };
+            PatternError { detail, cost: MAX_COMPILED_BYTES }
         })?;
         Ok(Pattern { source: source.into(), regex })
     }
@@ -65,12 +79,15 @@ impl fmt::Debug for Pattern {
 }
 
 /// The parser's many-line drawing, as one line.
-fn said(source: &str, error: &regex_syntax::Error) -> String {
-    let (kind, at) = match error {
-        regex_syntax::Error::Parse(error) => (error.kind().to_string(), error.span().start.offset),
-        regex_syntax::Error::Translate(error) => (error.kind().to_string(), error.span().start.offset),
-        other => return format!("is not a regular expression: {other}"),
+fn said(source: &str, error: &regex_syntax::Error) -> PatternError {
+    let (kind, at, cost) = match error {
+        regex_syntax::Error::Parse(error) => (error.kind().to_string(), error.span().start.offset, 0),
+        // Found after the classes before it were unfolded, which takes a while.
+        regex_syntax::Error::Translate(error) => {
+            (error.kind().to_string(), error.span().start.offset, MAX_COMPILED_BYTES >> 4)
+        }
+        other => (other.to_string(), 0, 0),
     };
     let character = source.char_indices().take_while(|(start, _)| *start < at).count() + 1;
-    format!("is not a regular expression: {kind}, at character {character}")
+    PatternError { detail: format!("is not a regular expression: {kind}, at character {character}"), cost }
 }

@@ -114,22 +114,19 @@ impl Reading {
 
     /// A regular expression that has to match a whole text.
     pub(crate) fn pattern(&mut self, source: &str, at: &At) -> Option<Pattern> {
-        let pattern = match Pattern::whole(source) {
-            Ok(pattern) => pattern,
-            Err(detail) => {
-                self.problem(at, detail);
-                return None;
-            }
-        };
-        match self.regex_budget.checked_sub(pattern.memory()) {
-            Some(left) => {
-                self.regex_budget = left;
+        const NO_ROOM: &str = "no room is left: the regular expressions take too much memory together";
+        // Nothing is compiled once the room is used up: it is what keeps a check short as well.
+        self.check(self.regex_budget > 0, at, NO_ROOM)?;
+        match Pattern::whole(source) {
+            Ok(pattern) => {
+                let left = self.regex_budget.checked_sub(pattern.memory());
+                self.regex_budget = left.unwrap_or(0);
+                self.check(left.is_some(), at, NO_ROOM)?;
                 Some(pattern)
             }
-            None => {
-                // The rest is still compiled, for its problems; it must not find room that this one did not.
-                self.regex_budget = 0;
-                self.problem(at, "no room is left: the regular expressions take too much memory together");
+            Err(error) => {
+                self.regex_budget = self.regex_budget.saturating_sub(error.cost);
+                self.problem(at, error.detail);
                 None
             }
         }
