@@ -1,0 +1,144 @@
+//! What the leader leaves in shared data for the other VMs, for later ones, and for the next leader.
+//!
+//! Shared data outlives VMs, and a VM of another version of the filter may read it: each layout starts with its
+//! number, and what cannot be read counts as absent.
+
+use std::time::Duration;
+
+use super::bytes::{self, Reader};
+use super::clock::ServerClock;
+
+const CACHED_LAYOUT: u8 = 1;
+const PULSE_LAYOUT: u8 = 1;
+
+/// How far one is up to date, and with which store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Changes when the store is another; versions of two epochs cannot be compared.
+    pub epoch: String,
+    /// The store's revision.
+    pub version: u64,
+}
+
+impl Position {
+    /// Whether `offered` would take one back: only a replica that lags behind offers that.
+    #[must_use]
+    pub fn is_ahead_of(&self, offered: &Position) -> bool {
+        self.epoch == offered.epoch && self.version > offered.version
+    }
+}
+
+/// A snapshot as it came, with the time at the server when it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cached<'b> {
+    /// When it was taken over. Names it, beside other snapshots of this Envoy.
+    pub stamp: Duration,
+    /// The time at the server.
+    pub clock: ServerClock,
+    /// JSON.
+    pub snapshot: &'b [u8],
+}
+
+impl<'b> Cached<'b> {
+    /// As written to shared data.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let (wall, monotonic) = self.clock.offsets();
+        let mut written = Vec::with_capacity(32 + self.snapshot.len());
+        written.push(CACHED_LAYOUT);
+        written.extend_from_slice(&bytes::moment(self.stamp));
+        written.extend_from_slice(&wall.to_le_bytes());
+        written.extend_from_slice(&monotonic.to_le_bytes());
+        written.extend_from_slice(self.snapshot);
+        written
+    }
+
+    /// What [`Cached::encode`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn decode(written: &'b [u8]) -> Option<Cached<'b>> {
+        let mut reader = Reader::new(written, CACHED_LAYOUT)?;
+        let stamp = reader.moment()?;
+        let clock = ServerClock::from_offsets(reader.i64()?, reader.i64()?);
+        Some(Cached { stamp, clock, snapshot: reader.rest() })
+    }
+}
+
+/// The last good answer of the control plane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pulse {
+    /// When it came.
+    pub heard: Duration,
+    /// Which [`Cached`] snapshot is current.
+    pub stamp: Duration,
+    /// How far that snapshot is up to date. It may be ahead of the snapshot's own version: a change that leaves
+    /// a node's rules as they were brings no new snapshot.
+    pub position: Position,
+}
+
+impl Pulse {
+    /// As written to shared data.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut written = vec![PULSE_LAYOUT];
+        written.extend_from_slice(&bytes::moment(self.heard));
+        written.extend_from_slice(&bytes::moment(self.stamp));
+        written.extend_from_slice(&self.position.version.to_le_bytes());
+        bytes::put_text(&mut written, &self.position.epoch);
+        written
+    }
+
+    /// What [`Pulse::encode`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn decode(written: &[u8]) -> Option<Pulse> {
+        let mut reader = Reader::new(written, PULSE_LAYOUT)?;
+        let (heard, stamp, version) = (reader.moment()?, reader.moment()?, reader.u64()?);
+        let pulse = Pulse { heard, stamp, position: Position { epoch: reader.text()?.to_owned(), version } };
+        reader.is_empty().then_some(pulse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(epoch: &str, version: u64) -> Position {
+        Position { epoch: epoch.to_owned(), version }
+    }
+
+    #[test]
+    fn back_is_only_within_an_epoch() {
+        let ours = position("a", 10);
+        assert!(ours.is_ahead_of(&position("a", 9)));
+        assert!(!ours.is_ahead_of(&position("a", 10)));
+        assert!(!ours.is_ahead_of(&position("a", 11)));
+        assert!(!ours.is_ahead_of(&position("b", 1)));
+    }
+
+    #[test]
+    fn a_snapshot_survives_shared_data() {
+        let clock = ServerClock::new(1_764_000_000_000, Duration::from_secs(9), Duration::from_secs(5));
+        for snapshot in [&b""[..], b"{}", &[0, 255]] {
+            let cached = Cached { stamp: Duration::new(5, 6), clock, snapshot };
+            let written = cached.encode();
+            assert_eq!(Cached::decode(&written), Some(cached));
+            assert_eq!(Cached::decode(&[&[9], &written[1..]].concat()), None);
+        }
+        assert_eq!(Cached::decode(&[]), None);
+        assert_eq!(Cached::decode(&[CACHED_LAYOUT, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_pulse_survives_shared_data() {
+        let pulse = Pulse {
+            heard: Duration::new(7, 8),
+            stamp: Duration::new(5, 6),
+            position: position("é-1", u64::MAX),
+        };
+        let written = pulse.encode();
+        assert_eq!(Pulse::decode(&written), Some(pulse));
+        for end in 0..written.len() {
+            assert_eq!(Pulse::decode(&written[..end]), None);
+        }
+        assert_eq!(Pulse::decode(&[written.as_slice(), b"x"].concat()), None);
+    }
+}

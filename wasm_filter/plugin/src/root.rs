@@ -1,0 +1,176 @@
+//! The root context: one in each VM and for each bootstrap. Wires the callbacks of the host to the parts.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hfi_engine::config::PluginConfig;
+use hfi_engine::probe::Probes;
+use hfi_engine::sync::roster::SIGN_EVERY;
+use hfi_engine::sync::staleness::Change;
+use proxy_wasm::traits::{Context, HttpContext, RootContext};
+use proxy_wasm::types::ContextType;
+
+use crate::exchange::Exchange;
+use crate::filter::Filter;
+use crate::follower::Follower;
+use crate::leader::Leader;
+use crate::{host, node, shared};
+
+/// Drives the lease, the roster and the dead-man's switch. Nothing waits for it but those.
+const SLOW_TICK: Duration = Duration::from_secs(1);
+
+/// The digest of the sources, where the build gives it.
+const BUILD: Option<&str> = option_env!("HFI_BUILD");
+
+/// The root context.
+pub struct Root {
+    filter: Rc<Filter>,
+    configured: Option<Configured>,
+}
+
+struct Configured {
+    queue: u32,
+    follower: Follower,
+    leader: Leader,
+    next_slow_tick: Duration,
+    next_signature: Duration,
+}
+
+impl Root {
+    pub fn new(context: u32) -> Root {
+        Root { filter: Rc::new(Filter::new(context)), configured: None }
+    }
+
+    fn configure(&mut self, config: PluginConfig) {
+        let now = host::monotonic();
+        let id = host::random();
+        self.filter.configure(Probes::new(config.probe_paths.iter().map(String::as_str)), id);
+        self.filter.metrics.define();
+        // A queue belongs to who registers it last, so everybody needs a name of their own.
+        let queue = host::register_queue(&format!("hfi.{id:016x}")).unwrap_or(0);
+        let max_staleness = Duration::from_secs(config.max_staleness_seconds.into());
+        let mut configured = Configured {
+            queue,
+            follower: Follower::new(Rc::clone(&self.filter), max_staleness),
+            leader: Leader::new(Rc::clone(&self.filter), config, node::identity(), id, queue),
+            next_slow_tick: now,
+            next_signature: now,
+        };
+        // What an earlier VM left, so that a change of the module leaves no gap. The lease is not for now: the
+        // main thread has a VM that never ticks, and would hold it without asking anybody.
+        configured.follower.catch_up(now);
+        self.filter.rearm(now, now);
+        self.configured = Some(configured);
+    }
+}
+
+impl RootContext for Root {
+    fn on_vm_start(&mut self, _: usize) -> bool {
+        log::info!("HFI filter {}, build {}", env!("CARGO_PKG_VERSION"), BUILD.unwrap_or("local"));
+        true
+    }
+
+    /// Always true: Envoy could only say that the filter was refused, and not why.
+    fn on_configure(&mut self, size: usize) -> bool {
+        let (config, problems) = PluginConfig::parse(&host::plugin_configuration(size));
+        for problem in problems {
+            self.filter.metrics.errors.add(1);
+            log::warn!("plugin configuration: {problem}; its default is used");
+        }
+        // The host starts a root context again when another listener names the same filter.
+        self.leave();
+        self.configure(config);
+        true
+    }
+
+    fn on_tick(&mut self) {
+        let now = host::monotonic();
+        self.filter.release_due(now);
+        let Some(configured) = &mut self.configured else { return };
+        if configured.next_slow_tick <= now {
+            configured.slow_tick(now);
+        }
+        configured.ask(now);
+        self.filter.rearm(now, configured.next(now));
+    }
+
+    fn on_queue_ready(&mut self, queue: u32) {
+        host::drain(queue);
+        let Some(configured) = &mut self.configured else { return };
+        let now = host::monotonic();
+        configured.catch_up(now);
+        // The leader says by the same message that it resigns.
+        configured.leader.campaign(now);
+        configured.ask(now);
+        self.filter.rearm(now, configured.next(now));
+    }
+
+    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        Some(Box::new(Exchange::new(context, Rc::clone(&self.filter))))
+    }
+
+    fn get_type(&self) -> Option<ContextType> {
+        Some(ContextType::HttpContext)
+    }
+}
+
+impl Context for Root {
+    fn on_http_call_response(&mut self, call: u32, _: usize, body_size: usize, _: usize) {
+        let Some(configured) = &mut self.configured else { return };
+        let now = host::monotonic();
+        configured.leader.answered(call, body_size, &mut configured.follower, now);
+        configured.catch_up(now);
+        configured.ask(now);
+        self.filter.rearm(now, configured.next(now));
+    }
+
+    fn on_done(&mut self) -> bool {
+        self.leave();
+        self.filter.disarm();
+        true
+    }
+}
+
+impl Root {
+    /// Gives back what others would have to wait for.
+    fn leave(&mut self) {
+        if let Some(mut configured) = self.configured.take() {
+            shared::update_roster(|roster| roster.strike_off(&[configured.queue]));
+            configured.leader.resign();
+        }
+    }
+}
+
+impl Configured {
+    fn slow_tick(&mut self, now: Duration) {
+        self.next_slow_tick = now + SLOW_TICK;
+        if self.next_signature <= now {
+            self.next_signature = now + SIGN_EVERY;
+            shared::update_roster(|roster| roster.sign(self.queue, now));
+        }
+        self.catch_up(now);
+        self.leader.campaign(now);
+    }
+
+    fn catch_up(&mut self, now: Duration) {
+        let change = self.follower.catch_up(now);
+        // One voice is enough.
+        match change.filter(|_| self.leader.leads()) {
+            Some(Change::Stopped(silence)) => {
+                log::warn!("nothing heard from the control plane for {} s: faults stop", silence.as_secs());
+            }
+            Some(Change::Resumed) => log::info!("the control plane is heard again: faults go on"),
+            None => {}
+        }
+    }
+
+    fn ask(&mut self, now: Duration) {
+        self.leader.ask(now, self.follower.position());
+    }
+
+    /// When this context has something to do, held requests aside.
+    fn next(&self, now: Duration) -> Duration {
+        let next = self.leader.next().map_or(self.next_slow_tick, |poll| poll.min(self.next_slow_tick));
+        next.max(now)
+    }
+}
