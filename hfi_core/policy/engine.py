@@ -72,7 +72,11 @@ class _Instance:
         self._wasmtime = wasmtime
         engine = wasmtime.Engine()
         self._store = wasmtime.Store(engine)
-        exports = wasmtime.Instance(self._store, wasmtime.Module(engine, module.code), []).exports(self._store)
+        try:
+            instance = wasmtime.Instance(self._store, wasmtime.Module(engine, module.code), [])
+        except wasmtime.WasmtimeError as error:
+            raise ModuleUnavailable(f"{VALIDATOR} is not a module that can be run: {error}") from error
+        exports = instance.exports(self._store)
         self._exports = exports
         self._memory = cast(wasmtime.Memory, exports["memory"])
 
