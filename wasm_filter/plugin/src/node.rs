@@ -2,6 +2,8 @@
 
 use hfi_engine::sync::poll::Node;
 
+use proxy_wasm::types::Bytes;
+
 use crate::host;
 use crate::pairs::pairs;
 
@@ -11,15 +13,21 @@ pub fn identity() -> Node {
 }
 
 fn text(field: &str) -> String {
-    let value = host::property(&["node", field]).unwrap_or_default();
-    String::from_utf8_lossy(&value).into_owned()
+    String::from_utf8_lossy(&attribute(&[field])).into_owned()
+}
+
+/// A field of the node. It is under `xds` in today's Envoy (1.40), and was not in those that many people run.
+fn attribute(field: &[&str]) -> Bytes {
+    let path = |prefix: &[&str]| host::property(&[prefix, field].concat());
+    path(&["xds", "node"]).or_else(|| path(&["node"])).unwrap_or_default()
 }
 
 /// The host serialises a struct of strings as pairs. A label that is no string comes as the bytes of its number,
 /// which is why only printable text counts.
 fn labels() -> Vec<(String, String)> {
-    let serialised = host::property(&["node", "metadata", "hfi", "labels"]).unwrap_or_default();
-    pairs(&serialised).filter_map(|(key, value)| Some((printable(key)?, printable(value)?))).collect()
+    pairs(&attribute(&["metadata", "hfi", "labels"]))
+        .filter_map(|(key, value)| Some((printable(key)?, printable(value)?)))
+        .collect()
 }
 
 fn printable(bytes: &[u8]) -> Option<String> {
