@@ -1,4 +1,4 @@
-"""Generate Python from the protobuf sources: ``python proto/generate.py [--check]``.
+"""Generate Python from the protobuf sources: ``python proto/generate.py [--check] [ROOT …]``.
 
 Each root below is a directory of sources and the Python package that the result goes to. protoc is shown the
 sources under that package's path, so that imports in the result, and the files' names in the descriptor
@@ -35,7 +35,7 @@ class Root:
 
 ROOTS = (
     Root("etcd", "hfi_core/store/pb", services=False),
-    Root("envoy", "hfi_xds/pb", services=True),
+    Root("envoy", "hfi_xds/pb", services=False),
 )
 
 
@@ -51,17 +51,17 @@ def generate(root: Root, into: Path) -> None:
         raise GenerationFailed(f"grpcio-tools is missing: {INSTALL}") from error
     directory = REPOSITORY / "proto" / root.sources
     well_known = Path(protoc.__file__).parent / "_proto"
+    # Not protoc's own --pyi_out: what it writes does not pass mypy --strict.
+    plugins = {"mypy": "protoc-gen-mypy", **({"mypy_grpc": "protoc-gen-mypy_grpc"} if root.services else {})}
     arguments = ["protoc", f"-I{root.package}={directory}", f"-I{well_known}", f"--python_out={into}"]
     if root.services:
-        plugin = Path(sys.executable).with_name("protoc-gen-mypy_grpc")
-        if not plugin.exists():
+        arguments.append(f"--grpc_python_out={into}")
+    for name, program in plugins.items():
+        path = Path(sys.executable).with_name(program)
+        if not path.exists():
             raise GenerationFailed(f"mypy-protobuf is missing: {INSTALL}")
-        arguments += [
-            f"--grpc_python_out={into}",
-            f"--plugin=protoc-gen-mypy_grpc={plugin}",
-            f"--mypy_grpc_out={into}",
-        ]
-    arguments += [f"--pyi_out={into}", *map(str, sorted(directory.rglob("*.proto")))]
+        arguments += [f"--plugin=protoc-gen-{name}={path}", f"--{name}_out=quiet:{into}"]
+    arguments += map(str, sorted(directory.rglob("*.proto")))
     if protoc.main(arguments) != 0:
         raise GenerationFailed(f"protoc refused the sources in {directory.relative_to(REPOSITORY)}")
 
@@ -97,13 +97,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Generate, or check; the exit code."""
     parser = argparse.ArgumentParser(description="Generate Python from HFI's protobuf sources.")
     parser.add_argument("--check", action="store_true", help="change nothing; fail when something would change")
-    check = parser.parse_args(arguments).check
+    names = [root.sources for root in ROOTS]
+    parser.add_argument("root", nargs="*", metavar="ROOT", help=f"only these of {', '.join(names)}")
+    options = parser.parse_args(arguments)
+    check: bool = options.check
+    if unknown := set(options.root) - set(names):
+        parser.error(f"no such root: {', '.join(sorted(unknown))}")
     found: list[str] = []
     with tempfile.TemporaryDirectory() as directory:
         fresh = Path(directory)
         try:
             for root in ROOTS:
-                if (REPOSITORY / "proto" / root.sources).is_dir():
+                if root.sources in (options.root or names) and (REPOSITORY / "proto" / root.sources).is_dir():
                     generate(root, fresh)
                     found += differences(root, fresh, REPOSITORY)
                     if not check:

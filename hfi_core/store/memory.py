@@ -100,7 +100,8 @@ class MemoryStore:
                 async with asyncio.timeout(self._heartbeat):
                     await changed.wait()
             except TimeoutError:
-                yield WatchBatch((), self._revision)
+                # Not the store's revision: a write may have come between the time-out and now, undelivered.
+                yield WatchBatch((), seen)
 
     def _expect(self, key: str, expected: int | None) -> None:
         entry = self._entries.get(key)
