@@ -16,7 +16,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
 from hfi_core.errors import PolicyInvalid
 from hfi_core.policy.stored import StoredPolicy, decode
@@ -64,11 +63,6 @@ class Snapshot:
         """The policies in the total order (law 2)."""
         return tuple(sorted(self.policies.values(), key=lambda stored: (-stored.policy.spec.priority, stored.name)))
 
-    @cached_property
-    def _rule_fragments(self) -> Mapping[str, tuple[bytes, ...]]:
-        # Each rule is serialised once a snapshot, however many views it is part of.
-        return {stored.name: _fragments(stored) for stored in self.ordered if stored.policy.spec.enabled}
-
     def view(self, cluster: str, labels: Mapping[str, str]) -> View:
         """What a proxy of that cluster and those labels is to run."""
         known = dict(labels)
@@ -79,14 +73,9 @@ class Snapshot:
         return self._view_of(self.ordered)
 
     def _view_of(self, policies: Iterable[StoredPolicy]) -> View:
-        fragments = [
-            fragment
-            for stored in policies
-            if stored.policy.spec.enabled
-            for fragment in self._rule_fragments[stored.name]
-        ]
-        rules_json = b"[" + b",".join(fragments) + b"]"
-        return View(rules_json, hashlib.sha256(rules_json).hexdigest(), len(fragments))
+        rules = [rule for stored in policies if stored.policy.spec.enabled for rule in stored.wire_rules]
+        rules_json = b"[" + b",".join(rules) + b"]"
+        return View(rules_json, hashlib.sha256(rules_json).hexdigest(), len(rules))
 
     @cached_property
     def selector_keys(self) -> frozenset[str]:
@@ -104,25 +93,6 @@ def event_data(snapshot: Snapshot, view: View, server_time_ms: int) -> bytes:
         separators=(",", ":"),
     ).encode()
     return head[:-1] + b',"rules":' + view.rules_json + b"}"
-
-
-def _fragments(stored: StoredPolicy) -> tuple[bytes, ...]:
-    spec = stored.policy.spec
-    fragments = []
-    for rule, end in zip(spec.rules, stored.rule_ends_ms, strict=True):
-        wire: dict[str, Any] = {
-            "policy": stored.name,
-            "name": rule.name,
-            "mode": spec.mode,
-            "includeProbes": spec.include_probes,
-        }
-        if end is not None:
-            wire["ends_at_ms"] = end
-        body = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
-        wire["match"] = body.get("match", {})
-        wire["fault"] = body["fault"]
-        fragments.append(json.dumps(wire, separators=(",", ":"), ensure_ascii=False).encode())
-    return tuple(fragments)
 
 
 def from_listing(epoch: str, listing: Listing) -> Snapshot:

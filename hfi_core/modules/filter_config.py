@@ -29,5 +29,11 @@ class FilterConfig(BaseModel):
     generation: Annotated[int, Field(ge=1)] = 1
 
     def to_json(self) -> str:
-        """The plugin configuration as the filter reads it; equal configurations give equal text."""
-        return self.model_dump_json()
+        """The plugin configuration as the filter reads it; equal configurations give equal text.
+
+        A quiet poll ends well within ``max_staleness_seconds``: its end is the sign of life that the limit waits for.
+        """
+        wait = self.wait_seconds
+        if self.max_staleness_seconds:
+            wait = min(wait, max(1, self.max_staleness_seconds // 3))
+        return self.model_copy(update={"wait_seconds": wait}).model_dump_json()

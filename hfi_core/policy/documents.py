@@ -8,6 +8,7 @@ what the author wrote.
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -62,7 +63,10 @@ class _Loader(yaml.SafeLoader):
 
     def json_float(self, node: yaml.ScalarNode) -> float:
         """A float; YAML 1.1 would not know ``1e3``."""
-        return float(node.value)
+        value = float(node.value)
+        if math.isinf(value):
+            raise ConstructorError(None, None, f"{node.value} is too large for a number", node.start_mark)
+        return value
 
 
 _Loader.yaml_implicit_resolvers = _resolvers()
@@ -104,9 +108,17 @@ def parse_json(text: str) -> Any:
     def refuse(name: str) -> Any:
         raise DocumentUnreadable(f"not valid JSON: {name} is not a JSON number")
 
+    def finite(digits: str) -> float:
+        value = float(digits)
+        if math.isinf(value):
+            raise DocumentUnreadable(f"not valid JSON: {digits} is too large for a number")
+        return value
+
     try:
-        return json.loads(text, parse_constant=refuse)
+        return json.loads(text, parse_constant=refuse, parse_float=finite)
     except json.JSONDecodeError as error:
         raise DocumentUnreadable(f"not valid JSON: {error.msg}", error.lineno, error.colno) from error
     except RecursionError as error:
         raise DocumentUnreadable("not valid JSON: nested too deeply") from error
+    except ValueError as error:  # A whole number of more digits than Python converts.
+        raise DocumentUnreadable(f"not valid JSON: {error}") from error

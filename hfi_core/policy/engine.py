@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from hfi_core.errors import ModuleUnavailable, Problem
 from hfi_core.modules.catalogue import VALIDATOR, load_module
+from hfi_core.policy.compilation import compile_apart
 
 
 class RuleEngine:
@@ -73,7 +74,8 @@ class _Instance:
         engine = wasmtime.Engine()
         self._store = wasmtime.Store(engine)
         try:
-            instance = wasmtime.Instance(self._store, wasmtime.Module(engine, module.code), [])
+            compiled = wasmtime.Module.deserialize(engine, compile_apart(module.code))
+            instance = wasmtime.Instance(self._store, compiled, [])
         except wasmtime.WasmtimeError as error:
             raise ModuleUnavailable(f"{VALIDATOR} is not a module that can be run: {error}") from error
         exports = instance.exports(self._store)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pydantic import ValidationError
 
 from hfi_core.errors import PolicyInvalid, Problem
-from hfi_core.policy.model import Policy
+from hfi_core.policy.model import Policy, Rule
 from hfi_core.policy.validation import shape_problems
 from hfi_core.store.protocol import Entry
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StoredPolicy:
     """A policy as the store has it. ``version`` is the revision of its last write; times are Unix ms."""
 
@@ -40,6 +41,32 @@ class StoredPolicy:
     def expires_at_ms(self) -> int | None:
         """When the last rule ends and the policy leaves the store; None when some rule has no end."""
         return policy_end_ms(self.policy, self.applied_at_ms)
+
+    @cached_property
+    def wire_rules(self) -> tuple[bytes, ...]:
+        """Each rule as a snapshot carries it: JSON, in the rules' order.
+
+        Serialised once in the life of a stored policy, however many snapshots and views it is part of: of ten
+        thousand policies one changes at a time.
+        """
+        return tuple(
+            self._wire_rule(rule, end) for rule, end in zip(self.policy.spec.rules, self.rule_ends_ms, strict=True)
+        )
+
+    def _wire_rule(self, rule: Rule, end: int | None) -> bytes:
+        spec = self.policy.spec
+        wire: dict[str, Any] = {
+            "policy": self.name,
+            "name": rule.name,
+            "mode": spec.mode,
+            "includeProbes": spec.include_probes,
+        }
+        if end is not None:
+            wire["ends_at_ms"] = end
+        body = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+        wire["match"] = body.get("match", {})
+        wire["fault"] = body["fault"]
+        return json.dumps(wire, separators=(",", ":"), ensure_ascii=False).encode()
 
     def document(self) -> dict[str, Any]:
         """The document as the API answers it: with its version, and a ``status`` that is ignored on input."""

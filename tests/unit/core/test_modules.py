@@ -67,3 +67,8 @@ def test_the_filters_bootstrap_has_the_defaults_that_are_documented() -> None:
 def test_a_probe_path_is_a_path() -> None:
     with pytest.raises(ValueError, match="probe_paths"):
         FilterConfig(probe_paths=("healthz",))
+
+
+@pytest.mark.parametrize(("staleness", "wait"), [(600, 25), (30, 10), (3, 1), (1, 1), (0, 25)])
+def test_a_quiet_poll_ends_before_it_would_count_as_stale(staleness: int, wait: int) -> None:
+    assert json.loads(FilterConfig(max_staleness_seconds=staleness).to_json())["wait_seconds"] == wait
