@@ -17,7 +17,8 @@ use crate::problem::{At, Problem};
 /// The problems so far, and what is left for compiled patterns.
 pub(crate) struct Reading {
     pub(crate) problems: Vec<Problem>,
-    regex_budget: usize,
+    /// The bytes that compiled patterns may still take.
+    pub(crate) regex_budget: usize,
 }
 
 impl Reading {

@@ -42,10 +42,24 @@ impl<'v, V: RequestView> Request<'v, V> {
     pub(crate) fn header(&mut self, name: &'v str) -> &[Text<'v>] {
         let known = self.headers.iter().position(|(known, _)| *known == name);
         let at = known.unwrap_or_else(|| {
-            self.headers.push((name, self.view.header(name)));
+            let mut values = self.view.header(name);
+            if let (true, Some(twin)) = (values.is_empty(), twin(name)) {
+                values = self.view.header(twin);
+            }
+            self.headers.push((name, values));
             self.headers.len() - 1
         });
         self.headers.get(at).map_or(&[], |(_, values)| values)
+    }
+}
+
+/// `host` and `:authority` are one thing: Envoy hands over the first as the second (RFC 9113, section 8.3.1), and
+/// people write either.
+fn twin(name: &str) -> Option<&'static str> {
+    match name {
+        "host" => Some(":authority"),
+        ":authority" => Some("host"),
+        _ => None,
     }
 }
 

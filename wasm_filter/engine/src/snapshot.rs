@@ -103,14 +103,14 @@ impl Snapshot {
         let mut budget = REGEX_BUDGET;
         for source in sources.iter().map(|source| source.get()) {
             let compiled = match known.get(source) {
-                Some(rule) if rule.memory() <= budget => Ok(Rc::clone(rule)),
-                _ => compile(source, budget).map(Rc::new),
+                Some(rule) if rule.memory() <= budget => {
+                    budget -= rule.memory();
+                    Ok(Rc::clone(rule))
+                }
+                _ => compile(source, &mut budget).map(Rc::new),
             };
             match compiled {
-                Ok(rule) => {
-                    budget = budget.saturating_sub(rule.memory());
-                    parsed.snapshot.rules.push(rule);
-                }
+                Ok(rule) => parsed.snapshot.rules.push(rule),
                 Err(left_out) => parsed.left_out.push(left_out),
             }
         }
@@ -129,10 +129,13 @@ fn member<'d, T: serde::Deserialize<'d>>(
     serde_json::from_str(raw.get()).map_err(|_| SnapshotError::Member(name, expected))
 }
 
-fn compile(source: &str, budget: usize) -> Result<Rule, LeftOut> {
-    let mut reading = Reading::new(budget);
+/// What it compiled is taken from `budget` even when the rule is left out: the time was spent.
+fn compile(source: &str, budget: &mut usize) -> Result<Rule, LeftOut> {
+    let mut reading = Reading::new(*budget);
     let value: Value = serde_json::from_str(source).unwrap_or_default();
-    rule(&value, source, &mut reading).ok_or_else(|| {
+    let rule = rule(&value, source, &mut reading);
+    *budget = reading.regex_budget;
+    rule.ok_or_else(|| {
         let name = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let problems: Vec<String> = reading.problems.iter().map(ToString::to_string).collect();
         LeftOut { policy: name("policy"), rule: name("name"), problem: problems.join("; ") }

@@ -79,7 +79,7 @@ impl Leader {
         if !self.leads || !self.poller.is_due(now) {
             return;
         }
-        let headers = question(&self.config, &self.node, position);
+        let headers = question(&self.config, &self.node, position, self.poller.wait_seconds(&self.config));
         self.call = host::call(&self.config.http_cluster, &headers, self.poller.timeout());
         match self.call {
             Some(_) => self.poller.asked(now),
@@ -132,12 +132,16 @@ impl Leader {
         let stamp = now;
         // First the snapshot, then what names it, then who is to look.
         shared::set_snapshot(&Cached { stamp, clock, snapshot: data.as_bytes() });
-        let anything_new = follower.position() != Some(&offered);
+        // Another epoch is news, but not so urgent: two stores behind one address would be asked in turns, each
+        // for its own, as fast as they answer.
+        let progress = follower
+            .position()
+            .is_none_or(|ours| ours.epoch == offered.epoch && ours.version != offered.version);
         shared::set_pulse(&Pulse { heard: now, stamp, position: offered });
         shared::wake_others(self.queue);
         log::info!("version {}: {} rules", snapshot.version, snapshot.rules.len());
         follower.take_over(snapshot, clock, stamp);
-        self.worked(now, anything_new);
+        self.worked(now, progress);
     }
 
     fn heard(&mut self, position: Position, follower: &Follower, now: Duration) {
@@ -147,11 +151,11 @@ impl Leader {
         self.worked(now, false);
     }
 
-    fn worked(&mut self, now: Duration, anything_new: bool) {
+    fn worked(&mut self, now: Duration, progress: bool) {
         if std::mem::take(&mut self.said_unreachable) {
             log::info!("the control plane is back");
         }
-        self.poller.worked(now, anything_new);
+        self.poller.worked(now, progress);
     }
 
     fn behind(&mut self, offered: &Position, ours: Option<&Position>, now: Duration) {

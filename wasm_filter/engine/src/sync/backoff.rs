@@ -26,6 +26,12 @@ impl Backoff {
         half + half.mul_f64(f64::from(rolls.below_million()) / 1e6)
     }
 
+    /// Whether the last attempt failed.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        self.failures > 0
+    }
+
     /// It worked: the next failure is a first one.
     pub fn worked(&mut self) {
         self.failures = 0;

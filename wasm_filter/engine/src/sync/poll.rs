@@ -20,7 +20,7 @@ use crate::sse;
 
 /// What an answer may take beyond the wait that was asked for.
 const MARGIN: Duration = Duration::from_secs(10);
-/// Between questions whose answers bring nothing new.
+/// Between questions whose answers bring no progress.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// When to ask.
@@ -61,6 +61,13 @@ impl Poller {
         self.next() <= now
     }
 
+    /// How long the server may park the question, in seconds. Not at all after a failure: the answer is the sign of
+    /// life that ends staleness, and where nothing has changed a parked one would come only when its time is up.
+    #[must_use]
+    pub fn wait_seconds(&self, config: &PluginConfig) -> u32 {
+        if self.backoff.is_failing() { 0 } else { config.wait_seconds }
+    }
+
     /// How long the host is to wait for an answer.
     #[must_use]
     pub fn timeout(&self) -> Duration {
@@ -72,11 +79,11 @@ impl Poller {
         self.state = State::UnderWay { since: now };
     }
 
-    /// A good answer came.
-    pub fn worked(&mut self, now: Duration, anything_new: bool) {
+    /// A good answer came; with progress when it is newer, in the same store.
+    pub fn worked(&mut self, now: Duration, progress: bool) {
         self.backoff.worked();
         let next = match self.state {
-            State::UnderWay { since } if !anything_new => now.max(since + PAUSE),
+            State::UnderWay { since } if !progress => now.max(since + PAUSE),
             _ => now,
         };
         self.state = State::Due(next);
@@ -112,10 +119,11 @@ pub fn question(
     config: &PluginConfig,
     node: &Node,
     position: Option<&Position>,
+    wait_seconds: u32,
 ) -> Vec<(&'static str, String)> {
     let mut headers = vec![
         (":method", "GET".to_owned()),
-        (":path", format!("/v1/config/stream?wait={}s&once=true", config.wait_seconds)),
+        (":path", format!("/v1/config/stream?wait={wait_seconds}s&once=true")),
         (":authority", config.authority.clone()),
         ("accept", "text/event-stream".to_owned()),
         ("x-hfi-node", header_value(&node.id)),
@@ -287,6 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn after_a_failure_the_answer_is_wanted_at_once() {
+        let config = PluginConfig::default();
+        let mut poller = Poller::new(&config);
+        assert_eq!(poller.wait_seconds(&config), config.wait_seconds);
+        poller.failed(Duration::ZERO, &mut crate::chance::SeededRolls::new(1));
+        assert_eq!(poller.wait_seconds(&config), 0);
+        poller.worked(Duration::ZERO, false);
+        assert_eq!(poller.wait_seconds(&config), config.wait_seconds);
+    }
+
+    #[test]
     fn asks_as_agreed() {
         let config = PluginConfig { wait_seconds: 7, authority: "cp".to_owned(), ..PluginConfig::default() };
         let label = |key: &str, value: &str| (key.to_owned(), value.to_owned());
@@ -295,7 +314,7 @@ mod tests {
             cluster: "shop".to_owned(),
             labels: vec![label("zone", "b"), label("a,b", "c"), label("", ""), label("track", "canary")],
         };
-        let first = question(&config, &node, None);
+        let first = question(&config, &node, None, 7);
         let expected = [
             (":method", "GET"),
             (":path", "/v1/config/stream?wait=7s&once=true"),
@@ -306,7 +325,7 @@ mod tests {
             ("x-hfi-labels", "track=canary,zone=b"),
         ];
         assert_eq!(first, expected.map(|(name, value)| (name, value.to_owned())));
-        let later = question(&config, &node, Some(&at("e", 1842)));
+        let later = question(&config, &node, Some(&at("e", 1842)), 7);
         let resume = [("last-event-id", "1842".to_owned()), ("x-hfi-epoch", "e".to_owned())];
         assert_eq!(later, [first.as_slice(), &resume].concat());
     }
