@@ -67,7 +67,8 @@ def _media_type(headers: Headers) -> str:
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
-    # Refused by its announcement where there is one; a chunked body is counted while it comes in.
+    # Refused by its announcement where there is one; a chunked body is counted while it comes in. The connection
+    # is kept: closing it with the rest unread resets it, and the client would never see why.
     announced = request.headers.get("content-length", "")
     if announced.isdecimal() and int(announced[:19]) > limit:
         raise BodyTooLarge(limit)

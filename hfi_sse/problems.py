@@ -89,9 +89,6 @@ def problem(error: core.HfiError) -> Response:
     headers = {}
     if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
-    if kind.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        # The rest of the body is not read, so this connection is of no use to either side.
-        headers["connection"] = "close"
     return respond(kind, details(error), headers)
 
 

@@ -82,8 +82,9 @@ class HttpServer:
         finally:
             listening.cancel()
         if self._serving.done():
+            failed, self._serving = self._serving, None
             listener.close()
-            self._serving.result()
+            failed.result()
         port: int = listener.getsockname()[1]
         return port
 

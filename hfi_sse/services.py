@@ -39,8 +39,9 @@ class HttpSettings:
     max_wait_seconds: float = 300.0
     """The longest ``wait`` that may be asked for."""
 
-    ready_max_feed_age_seconds: float = 60.0
-    """Not ready when the store has not been heard of for so long."""
+    ready_max_feed_age_seconds: float = 20.0
+    """Not ready when the store has not been heard of for so long. A quiet etcd is asked for a sign of life after
+    5 s and given up after 10."""
 
     poll_grace_seconds: float = 5.0
     """A proxy whose poll has ended counts as polling for so long: it is about to ask again."""

@@ -107,6 +107,9 @@ class StreamRoute:
                     snapshot, event = hub.event(who.audience, "endless")
                     position = Position(snapshot.version, snapshot.epoch)
                     yield event
+                    # The server takes a message and waits for a full buffer only before the next one. Without this
+                    # empty one the next event would be built, and grow old, while the reader still takes this one.
+                    yield b""
                 else:
                     await hub.wait(who.audience, position)
 

@@ -1,0 +1,107 @@
+"""A control plane's HTTP side in this process, over TCP: the real store, engine, application and server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from hfi_core.clock import now_ms
+from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.feed import Feed
+from hfi_core.metrics import HfiCollector
+from hfi_core.policies import PolicyService
+from hfi_core.policy.engine import RuleEngine
+from hfi_core.proxies import ProxyRegistry
+from hfi_core.store.memory import MemoryStore
+from hfi_sse.app import create_app
+from hfi_sse.server import HttpServer
+from hfi_sse.services import HttpSettings, Services
+from tests.support.policies import policy
+from tests.support.waiting import eventually_async
+
+HOST = "127.0.0.1"
+
+
+@functools.cache
+def engine() -> RuleEngine:
+    """Compiled once for all tests."""
+    return RuleEngine()
+
+
+@dataclass
+class Plane:
+    store: MemoryStore
+    feed: Feed
+    services: Services
+    server: HttpServer
+    port: int
+    client: httpx.AsyncClient
+
+    async def apply(self, name: str = "p", *rules: dict[str, Any], **spec: Any) -> int:
+        """Apply a policy by REST; answers its version."""
+        answer = await self.client.post("/v1/policies", json=policy(name, *rules, **spec))
+        assert answer.is_success, answer.text
+        return int(answer.json()["metadata"]["version"])
+
+    async def stream_metrics(self) -> dict[str, Any]:
+        metrics = (await self.client.get("/v1/metrics")).json()
+        stream: dict[str, Any] = metrics["control_plane"]["stream"]
+        return stream
+
+    async def parked(self, count: int) -> None:
+        """Wait until exactly so many readers are parked."""
+
+        async def reached() -> bool:
+            return bool((await self.stream_metrics())["parked"] == count)
+
+        await eventually_async(reached, within=30, what=f"{count} parked readers")
+
+
+@contextlib.asynccontextmanager
+async def running(
+    *,
+    settings: HttpSettings | None = None,
+    store: MemoryStore | None = None,
+    follow: bool = True,
+    clock: Callable[[], int] = now_ms,
+    explainer: Any = None,
+) -> AsyncIterator[Plane]:
+    """A plane that serves. ``follow=False``: the feed has read nothing, and nobody has it read."""
+    kept = MemoryStore() if store is None else store
+    await kept.start()
+    feed = Feed(kept, clock)
+    following = asyncio.create_task(feed.run()) if follow else None
+    if follow:
+        await feed.reached(0)
+    services = Services(
+        policies=PolicyService(kept, feed, engine().check, clock),
+        feed=feed,
+        proxies=ProxyRegistry(clock),
+        counters=DataPlaneCounters(),
+        engine=explainer or engine(),
+        registry=CollectorRegistry(),
+        version="1.2.3",
+        settings=settings or HttpSettings(),
+        clock=clock,
+    )
+    services.registry.register(HfiCollector(services.counters, services.proxies, feed))
+    server = HttpServer(create_app(services), HOST, 0, stopping=services.stopping, grace_seconds=2)
+    port = await server.start()
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    try:
+        async with httpx.AsyncClient(base_url=f"http://{HOST}:{port}", timeout=60, limits=limits) as client:
+            yield Plane(kept, feed, services, server, port, client)
+    finally:
+        await server.stop()
+        if following is not None:
+            following.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await following
+        await kept.close()

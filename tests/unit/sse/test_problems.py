@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+import pytest
+from starlette.responses import Response
+
+from hfi_core import errors as core
+from hfi_core.errors import Problem
+from hfi_sse import errors as api
+from hfi_sse.problems import TABLE, kind_of, problem
+
+ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
+    (
+        core.PolicyInvalid([Problem("/a", "x"), Problem("", "y")]),
+        422,
+        "policy-invalid",
+        {"errors": [{"pointer": "/a", "detail": "x"}, {"pointer": "", "detail": "y"}]},
+    ),
+    (core.DocumentUnreadable("bad", 3, 4), 400, "document-unreadable", {"line": 3, "column": 4}),
+    (core.DocumentUnreadable("bad"), 400, "document-unreadable", {"detail": "bad"}),
+    (core.PolicyNotFound("a"), 404, "policy-not-found", {}),
+    (core.VersionConflict("a", 1, 2), 409, "version-conflict", {"expected": "1", "actual": "2"}),
+    (core.StoreUnavailable("gone"), 503, "store-unavailable", {}),
+    (core.StoreDenied("no"), 502, "store-denied", {}),
+    (core.StoreError("no"), 502, "store-error", {}),
+    (core.WatchCompacted(5), 502, "store-error", {}),
+    (core.ModuleUnavailable("no"), 500, "engine-unavailable", {}),
+    (core.SettingsInvalid("no"), 500, "internal", {}),
+    (core.RequestError("no"), 400, "request-invalid", {}),
+    (core.HfiError("no"), 500, "internal", {}),
+    (api.ParameterInvalid("limit", "no"), 400, "parameter-invalid", {"detail": "limit: no"}),
+    (
+        api.BodyInvalid([Problem("/path", "x")]),
+        422,
+        "body-invalid",
+        {"detail": "1 problem: /path: x", "errors": [{"pointer": "/path", "detail": "x"}]},
+    ),
+    (api.BodyTooLarge(5), 413, "body-too-large", {}),
+    (api.MediaTypeUnsupported("no"), 415, "media-type-unsupported", {}),
+    (api.PreconditionFailed("no"), 409, "version-conflict", {}),
+    (api.ProxyNotFound("n"), 404, "proxy-not-found", {}),
+    (api.NotReady(["a", "b"]), 503, "not-ready", {"reasons": ["a", "b"], "detail": "a; b"}),
+]
+
+
+def read(response: Response) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(bytes(response.body))
+    return found
+
+
+@pytest.mark.parametrize(("error", "status", "slug", "members"), ERRORS, ids=lambda value: type(value).__name__)
+def test_each_error_is_its_problem(error: core.HfiError, status: int, slug: str, members: dict[str, Any]) -> None:
+    response = problem(error)
+    body = read(response)
+    assert response.status_code == body["status"] == status
+    assert body["type"] == f"urn:hfi:problem:{slug}"
+    assert body["title"]
+    assert body["detail"]
+    assert members.items() <= body.items()
+    assert response.headers["content-type"] == "application/problem+json"
+    assert ("retry-after" in response.headers) is (status == 503)
+
+
+def test_every_error_of_ours_is_in_the_list_above() -> None:
+    defined = {
+        cls
+        for module in (core, api)
+        for _, cls in inspect.getmembers(module, inspect.isclass)
+        if issubclass(cls, core.HfiError)
+    }
+    assert {type(error) for error, *_ in ERRORS} == defined
+    assert set(TABLE) <= defined
+
+
+def test_a_class_without_a_row_has_that_of_its_ancestor() -> None:
+    class Special(core.PolicyNotFound):
+        pass
+
+    assert kind_of(Special("x")) == TABLE[core.PolicyNotFound]
+    assert kind_of(KeyError()).status == 500
