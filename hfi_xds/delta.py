@@ -1,0 +1,132 @@
+"""Incremental: one type on one stream. Pure.
+
+Laws (``docs/xds.md`` has the sources):
+
+1. A nonce only says which response is answered. Subscriptions in a request count, however old its nonce is.
+2. What is due is what the client does not have: by what was sent on this stream, and before that by the
+   ``initial_resource_versions`` of the first message of the type (later ones say nothing).
+3. A name in ``subscribe`` is answered, even if the client has been sent it: it may have forgotten it. A name that
+   does not exist is answered once with ``removed_resources``, remembered, and sent when it appears. For a type without
+   removals (ECDS) it is only remembered.
+4. What this node has rejected is not sent again until its content changes; except that a name is always answered
+   once, for a listener may be waiting, unless the client came back with a version of it.
+5. Whoever unsubscribes a name while subscribed to everything is told what it is now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hfi_xds.ledger import Ledger
+from hfi_xds.messages import WILDCARD, DeltaRequest, DeltaResponse
+from hfi_xds.resource_types import TypeRules
+from hfi_xds.resources import Resource
+
+
+class DeltaSubscription:
+    """What a client wants of one type, and what it has."""
+
+    def __init__(self, type_url: str, rules: TypeRules, ledger: Ledger) -> None:
+        self._type_url = type_url
+        self._rules = rules
+        self._ledger = ledger
+        self._begun = False
+        self._wildcard = False
+        self._names: set[str] = set()
+        self._has: dict[str, str] = {}
+        self._owed: set[str] = set()
+        #: Versions that the client came with and that have not been reported yet.
+        self._claimed: dict[str, str] = {}
+        self._owes_response = False
+        self._owes_all = False
+
+    @property
+    def size(self) -> int:
+        """How many names are subscribed."""
+        return len(self._names)
+
+    def receive(self, request: DeltaRequest) -> None:
+        """Take a request."""
+        if not self._begun:
+            self._begin(request)
+            return
+        if request.nonce and not self._ledger.answered(request.nonce, request.error):
+            self._ledger.stale()
+        for name in request.unsubscribe:
+            self._unsubscribe(name)
+        for name in request.subscribe:
+            if name == WILDCARD:
+                self._owes_all = self._wildcard = self._rules.wildcard
+            else:
+                self._names.add(name)
+                self._owed.add(name)
+
+    def _begin(self, request: DeltaRequest) -> None:
+        self._begun = True
+        names = set(request.subscribe)
+        # Naming nothing at first is the older way to ask for everything.
+        self._wildcard = self._rules.wildcard and (WILDCARD in names or not names)
+        # Envoy's start goes no further without an answer, so even nothing at all is said.
+        self._owes_response = self._wildcard
+        self._names = names - {WILDCARD} - set(request.unsubscribe)
+        for name, version in request.initial_versions.items():
+            if self._wildcard or name in self._names:
+                self._has[name] = self._claimed[name] = version
+        self._owed = self._names - self._has.keys()
+
+    def _unsubscribe(self, name: str) -> None:
+        if name == WILDCARD:
+            if self._wildcard:
+                self._wildcard = False
+                self._has = {name: version for name, version in self._has.items() if name in self._names}
+            return
+        if name not in self._names:
+            return
+        self._names.discard(name)
+        self._owed.discard(name)
+        if self._wildcard:
+            self._owed.add(name)
+        else:
+            self._has.pop(name, None)
+
+    def next(self, available: Mapping[str, Resource], nonce: str) -> DeltaResponse | None:
+        """The response that is due now, or None. Asking again gives the next one."""
+        self._report_claims(available)
+        if self._owes_all:
+            self._owed |= available.keys()
+            self._owes_all = False
+        due = [
+            resource
+            for name, resource in available.items()
+            if (self._wildcard or name in self._names) and self._is_due(resource)
+        ]
+        if self._rules.alone:
+            due = due[:1]
+        removed = self._gone(available)
+        if not due and not removed and not self._owes_response:
+            return None
+        self._owes_response = False
+        for resource in due:
+            self._has[resource.name] = resource.version
+            self._owed.discard(resource.name)
+        for name in removed:
+            self._has.pop(name, None)
+            self._owed.discard(name)
+        self._ledger.sent(nonce, due)
+        return DeltaResponse(self._type_url, nonce, tuple(due), removed)
+
+    def _report_claims(self, available: Mapping[str, Resource]) -> None:
+        # Only of names that exist: what a client calls its own is no name for our status.
+        for name in self._claimed.keys() & available.keys():
+            self._ledger.holds(name, self._claimed[name])
+        self._claimed.clear()
+
+    def _is_due(self, resource: Resource) -> bool:
+        if resource.name in self._owed:
+            return True
+        return self._has.get(resource.name) != resource.version and not self._ledger.rejected(resource)
+
+    def _gone(self, available: Mapping[str, Resource]) -> tuple[str, ...]:
+        if not self._rules.removals:
+            return ()
+        return tuple(sorted((self._owed | self._has.keys()) - available.keys()))

@@ -1,0 +1,63 @@
+"""Who may have a stream, and the end of all streams.
+
+gRPC ends what is open by cancelling it, which prints tracebacks and tells the client little. So streams are asked to
+end first: each has an event by which it is woken, for news and for this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import grpc
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a stream ends. ``reason`` is its label in metrics; empty for an end that is no refusal."""
+
+    code: grpc.StatusCode
+    detail: str = ""
+    reason: str = ""
+
+
+DONE = End(grpc.StatusCode.OK)
+STOPPING = End(grpc.StatusCode.UNAVAILABLE, "this control plane is stopping; connect to another, or again")
+FULL = End(grpc.StatusCode.RESOURCE_EXHAUSTED, "this control plane has as many streams as it may have", "limit")
+
+
+class Gate:
+    """Counts the streams of one server. ``limit``: of all kinds together."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._wakes: set[asyncio.Event] = set()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether the server is stopping: a stream that is woken ends."""
+        return self._closed
+
+    def refusal(self) -> End | None:
+        """Why no stream can begin now, or None."""
+        if self._closed:
+            return STOPPING
+        return FULL if len(self._wakes) >= self._limit else None
+
+    @contextmanager
+    def holding(self, wake: asyncio.Event) -> Iterator[None]:
+        """A stream, for as long as the block runs."""
+        self._wakes.add(wake)
+        try:
+            yield
+        finally:
+            self._wakes.discard(wake)
+
+    def close(self) -> None:
+        """Ask every stream to end, and let no other begin."""
+        self._closed = True
+        for wake in self._wakes:
+            wake.set()

@@ -1,0 +1,89 @@
+"""What goes in and out of a session, as values. Pure.
+
+The discovery protocol's messages without their wire: ``wire`` converts. A request names what a client wants and
+answers what it was sent; a response carries resources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from hfi_core.snapshot import NodeIdentity
+from hfi_xds.resources import Resource
+
+WILDCARD = "*"
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """Who a client says it is. ``user_agent`` is like ``envoy/1.40.0``."""
+
+    node: NodeIdentity
+    user_agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a response was not taken: a gRPC status code as a number, and the client's words."""
+
+    code: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SotwRequest:
+    """State of the world: ``names`` is all that the client wants of this type, each time."""
+
+    type_url: str = ""
+    names: tuple[str, ...] = ()
+    version: str = ""
+    nonce: str = ""
+    error: Rejection | None = None
+    hello: Hello | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text of the client's that a session may remember."""
+        return self.names
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaRequest:
+    """Incremental: what the client wants from now on, and no longer.
+
+    ``initial_versions`` is what it has already, on the first message of a type when it comes back.
+    """
+
+    type_url: str = ""
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
+    initial_versions: Mapping[str, str] = field(default_factory=dict)
+    nonce: str = ""
+    error: Rejection | None = None
+    hello: Hello | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Every text of the client's that a session may remember."""
+        return (*self.subscribe, *self.initial_versions.keys(), *self.initial_versions.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SotwResponse:
+    """Resources of one type, under one version."""
+
+    type_url: str
+    version: str
+    nonce: str
+    resources: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeltaResponse:
+    """Resources of one type that are new or changed, and names that do not exist."""
+
+    type_url: str
+    nonce: str
+    resources: tuple[Resource, ...]
+    removed: tuple[str, ...] = ()

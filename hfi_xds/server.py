@@ -1,0 +1,126 @@
+"""The gRPC server: discovery, the metrics sink, reflection and health on one address."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.errors import SettingsInvalid
+from hfi_core.proxies import ProxyRegistry
+from hfi_xds.gate import Gate
+from hfi_xds.metrics import XdsMetrics
+from hfi_xds.metrics_sink import MetricsSink
+from hfi_xds.reporting import Reporter
+from hfi_xds.services import SERVED, Services
+from hfi_xds.settings import XdsSettings
+from hfi_xds.source import ResourceSource
+from hfi_xds.stream import Shared
+
+log = logging.getLogger(__name__)
+
+#: How long the end of the last streams may take after they were asked to end; they need one turn of the loop each.
+END_SECONDS = 2.0
+
+
+class XdsServer:
+    """Serves ``resources`` on ``address`` (``host:port``; port 0 lets the system choose).
+
+    ``credentials`` make it TLS; without them it is plaintext. What proxies say goes to ``proxies`` and ``counters``.
+    Belongs to the event loop that :meth:`start` runs in, and is started once.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        resources: ResourceSource,
+        proxies: ProxyRegistry,
+        counters: DataPlaneCounters,
+        metrics: XdsMetrics,
+        settings: XdsSettings | None = None,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        self._address = address
+        self._settings = settings or XdsSettings()
+        self._credentials = credentials
+        self._source = resources
+        self._gate = Gate(self._settings.max_streams)
+        shared = Shared(resources, proxies, Reporter(proxies, metrics), metrics, self._settings, self._gate)
+        self._services = Services(shared, MetricsSink(counters, metrics))
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only threads
+        self._server: aio.Server | None = None
+        self._readiness: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listen, and answer the port. Raises :class:`SettingsInvalid` when the address cannot be listened on."""
+        server = aio.server(handlers=self._services.handlers(), options=grpc_options(self._settings))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        names = [service.full_name for service in SERVED]
+        reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+        try:
+            if self._credentials is not None:
+                port = server.add_secure_port(self._address, self._credentials)
+            else:
+                port = server.add_insecure_port(self._address)
+        except RuntimeError as error:
+            raise SettingsInvalid(f"xDS cannot listen on {self._address}: is the port taken?") from error
+        await server.start()
+        self._server = server
+        self._readiness = asyncio.create_task(self._tell_health(["", *names]))
+        return port
+
+    async def _tell_health(self, names: list[str]) -> None:
+        """NOT_SERVING until there is something to serve, and SERVING from then on."""
+        wake = asyncio.Event()
+        with self._source.following(wake):
+            while self._source.current is None:
+                await self._set_health(names, health_pb2.HealthCheckResponse.NOT_SERVING)
+                await wake.wait()
+                wake.clear()
+        await self._set_health(names, health_pb2.HealthCheckResponse.SERVING)
+
+    async def _set_health(self, names: list[str], status: int) -> None:
+        for name in names:
+            await self._health.set(name, status)
+
+    async def stop(self, grace: float = END_SECONDS) -> None:
+        """End every stream, then the server. Within ``grace`` seconds, and usually at once."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        if self._readiness is not None:
+            self._readiness.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._readiness
+        await self._health.enter_graceful_shutdown()
+        self._gate.close()
+        await server.stop(grace)
+
+
+def grpc_options(settings: XdsSettings) -> list[tuple[str, int]]:
+    """The channel arguments of the server."""
+    options = {
+        # Two servers on one port would share its connections silently.
+        "grpc.so_reuseport": 0,
+        "grpc.max_receive_message_length": settings.max_message_bytes,
+        "grpc.keepalive_time_ms": _ms(settings.keepalive_seconds),
+        "grpc.keepalive_timeout_ms": _ms(settings.keepalive_timeout_seconds),
+        "grpc.keepalive_permit_without_calls": 1,
+        "grpc.http2.min_recv_ping_interval_without_data_ms": _ms(settings.min_ping_interval_seconds),
+        # Pings too many are a nuisance and no reason to cut a sidecar off.
+        "grpc.http2.max_ping_strikes": 0,
+    }
+    if settings.max_connection_age_seconds:
+        options["grpc.max_connection_age_ms"] = _ms(settings.max_connection_age_seconds)
+        options["grpc.max_connection_age_grace_ms"] = _ms(settings.max_connection_age_grace_seconds)
+    return list(options.items())
+
+
+def _ms(seconds: float) -> int:
+    return max(1, round(seconds * 1000))

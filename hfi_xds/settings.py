@@ -1,0 +1,54 @@
+"""What can be set of the xDS server, in one frozen value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from hfi_core.errors import SettingsInvalid
+
+
+@dataclass(frozen=True, slots=True)
+class XdsSettings:
+    """Limits and times of the server. Raises :class:`SettingsInvalid` when one makes no sense."""
+
+    max_streams: int = 10_000
+    """Streams of all kinds at once; one more is refused with RESOURCE_EXHAUSTED. gRPC's own limit is not relied on
+    (grpc/grpc#41531)."""
+
+    hello_timeout_seconds: float = 60.0
+    """A stream that has not said who it is by then is ended."""
+
+    write_timeout_seconds: float = 20.0
+    """A client that does not take a response for so long loses its stream. About 4 MB fit between it and us."""
+
+    keepalive_seconds: float = 30.0
+    """An idle connection is pinged after so long: a proxy that vanished without a word is noticed."""
+
+    keepalive_timeout_seconds: float = 10.0
+    """The answer to such a ping must come within."""
+
+    min_ping_interval_seconds: float = 5.0
+    """Clients may ping so often, also without data. gRPC's default is 300 s, and Envoys that ping every 30 s would be
+    cut off for it."""
+
+    max_connection_age_seconds: float = 1_800.0
+    """Connections end after so long (gRPC adds a jitter of 10 %), so that replicas share the load anew; what a client
+    has is not sent again. 0: never."""
+
+    max_connection_age_grace_seconds: float = 5.0
+    """Streams on such a connection have so long to end."""
+
+    max_message_bytes: int = 4 * 1024 * 1024
+    """Of what clients send. A first message is 61 KB, a report of metrics some 10 KB (Envoy's batch_size bounds it)."""
+
+    identifier: str = "hfi"
+    """``control_plane.identifier``: Envoy shows it as a stat, and so which replica it is connected to."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float) and (value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO)):
+                raise SettingsInvalid(f"xDS: {field.name} is {value}; it must be above 0")
+
+
+_MAY_BE_ZERO = frozenset({"max_connection_age_seconds"})

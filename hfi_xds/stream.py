@@ -1,0 +1,158 @@
+"""The pump between one gRPC stream and its session: one task reads, the handler itself writes.
+
+There is no queue. The reader and the source set one event; the writer then asks the session for what is due from the
+newest snapshot, until nothing is. While a write waits for a slow client, any number of changes cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterable, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import grpc
+
+from hfi_core.proxies import ProxyRegistry
+from hfi_core.snapshot import NodeIdentity
+from hfi_xds.errors import StreamRefused
+from hfi_xds.gate import DONE, STOPPING, End, Gate
+from hfi_xds.metrics import XdsMetrics
+from hfi_xds.reporting import Reporter
+from hfi_xds.resource_types import label
+from hfi_xds.session import RequestT, ResponseT, Session
+from hfi_xds.settings import XdsSettings
+from hfi_xds.source import ResourceSource
+
+MessageIn = TypeVar("MessageIn")
+MessageOut = TypeVar("MessageOut")
+
+
+NOT_READY = End(grpc.StatusCode.UNAVAILABLE, "this control plane has nothing to serve yet", "not_ready")
+SILENT = End(grpc.StatusCode.DEADLINE_EXCEEDED, "the first message did not come in time", "silent")
+SLOW = End(grpc.StatusCode.DEADLINE_EXCEEDED, "a response was not taken in time", "slow")
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all streams of a server share."""
+
+    source: ResourceSource
+    proxies: ProxyRegistry
+    reporter: Reporter
+    metrics: XdsMetrics
+    settings: XdsSettings
+    gate: Gate
+
+
+@dataclass(frozen=True, slots=True)
+class Codec(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
+    """Between a variant's messages and its values."""
+
+    decode: Callable[[MessageIn], RequestT]
+    encode: Callable[[ResponseT, str], MessageOut]
+
+
+class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
+    """One stream, from its first message to its end."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        session: Session[RequestT, ResponseT],
+        codec: Codec[MessageIn, RequestT, ResponseT, MessageOut],
+    ) -> None:
+        self._shared = shared
+        self._session = session
+        self._codec = codec
+        self._wake = asyncio.Event()
+        self._registered: NodeIdentity | None = None
+
+    async def run(self, requests: AsyncIterable[MessageIn], write: Callable[[MessageOut], Awaitable[None]]) -> End:
+        """Serve until the client, the server or a broken rule ends it; answers how."""
+        shared = self._shared
+        if shared.source.current is None:
+            return NOT_READY
+        with (
+            shared.gate.holding(self._wake),
+            shared.source.following(self._wake),
+            shared.metrics.streams.track_inprogress(),
+        ):
+            reader = asyncio.create_task(self._read(requests))
+            reader.add_done_callback(lambda _: self._wake.set())
+            try:
+                return await self._write(reader, write)
+            finally:
+                reader.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StreamRefused):
+                    await reader
+                if self._registered is not None:
+                    shared.proxies.stream_closed(self._registered.id)
+
+    async def _read(self, requests: AsyncIterable[MessageIn]) -> None:
+        async for message in requests:
+            self._session.receive(self._codec.decode(message))
+            self._register()
+            self._report()
+            self._wake.set()
+
+    def _register(self) -> None:
+        hello = self._session.hello
+        if self._registered is None and hello is not None:
+            self._registered = hello.node
+            self._shared.proxies.stream_opened(hello.node, hello.user_agent)
+
+    def _report(self) -> None:
+        if self._registered is not None:
+            self._shared.reporter.report(self._registered.id, self._session.take_events())
+
+    async def _write(self, reader: asyncio.Task[None], write: Callable[[MessageOut], Awaitable[None]]) -> End:
+        try:
+            async with asyncio.timeout(self._shared.settings.hello_timeout_seconds):
+                await self._wake.wait()
+                while self._registered is None and not reader.done() and not self._shared.gate.closed:
+                    self._wake.clear()
+                    await self._wake.wait()
+        except TimeoutError:
+            return SILENT
+        while True:
+            self._wake.clear()
+            if self._shared.gate.closed:
+                return STOPPING
+            over = reader.done()
+            if over and (refused := _refusal(reader)):
+                return refused
+            if not await self._send_due(write):
+                return SLOW
+            if over:
+                # The client has closed its side: it has been answered, and could acknowledge nothing further. So a
+                # call from a command line ends by itself.
+                return DONE
+            await self._wake.wait()
+
+    async def _send_due(self, write: Callable[[MessageOut], Awaitable[None]]) -> bool:
+        """Send what is due, until nothing is; False when the client does not take it."""
+        settings = self._shared.settings
+        while self._registered is not None:
+            snapshot = self._shared.source.for_node(self._registered)
+            response = self._session.next(snapshot) if snapshot is not None else None
+            self._report()
+            if response is None:
+                break
+            try:
+                async with asyncio.timeout(settings.write_timeout_seconds):
+                    await write(self._codec.encode(response, settings.identifier))
+            except TimeoutError:
+                return False
+            self._shared.metrics.pushes.labels(label(response.type_url)).inc()
+        return True
+
+
+def _refusal(reader: asyncio.Task[None]) -> End | None:
+    """The end that a reader's error means; None when the client has just finished. Other errors are raised."""
+    try:
+        reader.result()
+    except StreamRefused as refused:
+        return End(grpc.StatusCode[refused.code], refused.detail, "invalid")
+    return None

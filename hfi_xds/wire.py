@@ -1,0 +1,106 @@
+"""Between protobuf messages and the session's values. Pure.
+
+Of a node, only what HFI uses is read: everything else in a first message (60 KB of extensions) is skipped unparsed,
+because our schema does not have it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from google.protobuf.any_pb2 import Any
+from google.protobuf.struct_pb2 import Struct
+
+from hfi_core.snapshot import NodeIdentity
+from hfi_xds import pb
+from hfi_xds.messages import DeltaRequest, DeltaResponse, Hello, Rejection, SotwRequest, SotwResponse
+from hfi_xds.resources import Resource
+
+#: Labels of one node that are kept; a selector names few.
+MAX_LABELS = 64
+MAX_LABEL_TEXT = 256
+MAX_USER_AGENT = 128
+
+
+def hello(node: pb.Node) -> Hello:
+    """Who the node is. Labels are the texts in ``metadata.hfi.labels``; whatever else is there is left out."""
+    return Hello(NodeIdentity.of(node.id, node.cluster, _labels(node.metadata)), _user_agent(node)[:MAX_USER_AGENT])
+
+
+def _labels(metadata: Struct) -> dict[str, str]:
+    fields = metadata.fields["hfi"].struct_value.fields["labels"].struct_value.fields
+    texts = {
+        key: value.string_value
+        for key, value in sorted(fields.items())
+        if value.WhichOneof("kind") == "string_value" and max(len(key), len(value.string_value)) <= MAX_LABEL_TEXT
+    }
+    return dict(list(texts.items())[:MAX_LABELS])
+
+
+def _user_agent(node: pb.Node) -> str:
+    if node.WhichOneof("user_agent_version_type") == "user_agent_build_version":
+        version = node.user_agent_build_version.version
+        return f"{node.user_agent_name}/{version.major_number}.{version.minor_number}.{version.patch}"
+    return f"{node.user_agent_name}/{node.user_agent_version}" if node.user_agent_version else node.user_agent_name
+
+
+def sotw_request(message: pb.DiscoveryRequest) -> SotwRequest:
+    """The request that a message is."""
+    return SotwRequest(
+        type_url=message.type_url,
+        names=tuple(message.resource_names),
+        version=message.version_info,
+        nonce=message.response_nonce,
+        error=_rejection(message),
+        hello=hello(message.node) if message.HasField("node") else None,
+    )
+
+
+def delta_request(message: pb.DeltaDiscoveryRequest) -> DeltaRequest:
+    """The request that a message is."""
+    initial: Mapping[str, str] = dict(message.initial_resource_versions)
+    return DeltaRequest(
+        type_url=message.type_url,
+        subscribe=tuple(message.resource_names_subscribe),
+        unsubscribe=tuple(message.resource_names_unsubscribe),
+        initial_versions=initial,
+        nonce=message.response_nonce,
+        error=_rejection(message),
+        hello=hello(message.node) if message.HasField("node") else None,
+    )
+
+
+def _rejection(message: pb.DiscoveryRequest | pb.DeltaDiscoveryRequest) -> Rejection | None:
+    # The presence of the field is the rejection; its code may be anything.
+    if not message.HasField("error_detail"):
+        return None
+    return Rejection(message.error_detail.code, message.error_detail.message)
+
+
+def sotw_response(response: SotwResponse, identifier: str) -> pb.DiscoveryResponse:
+    """The message for a response."""
+    return pb.DiscoveryResponse(
+        version_info=response.version,
+        resources=[_any(resource) for resource in response.resources],
+        type_url=response.type_url,
+        nonce=response.nonce,
+        control_plane=pb.ControlPlane(identifier=identifier),
+    )
+
+
+def delta_response(response: DeltaResponse, identifier: str) -> pb.DeltaDiscoveryResponse:
+    """The message for a response."""
+    return pb.DeltaDiscoveryResponse(
+        resources=[
+            pb.Resource(name=resource.name, version=resource.version, resource=_any(resource))
+            for resource in response.resources
+        ],
+        removed_resources=response.removed,
+        type_url=response.type_url,
+        nonce=response.nonce,
+        control_plane=pb.ControlPlane(identifier=identifier),
+    )
+
+
+def _any(resource: Resource) -> Any:
+    return Any(type_url=resource.type_url, value=resource.body)
