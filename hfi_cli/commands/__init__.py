@@ -1,0 +1,1 @@
+"""The commands, a module for each group. Thin: options in, a call, something printed."""

@@ -1,0 +1,60 @@
+"""``hfi-cli bootstrap``: an Envoy bootstrap on standard output."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hfi_cli.console import print_raw
+from hfi_cli.session import errors_to_exit_codes, pairs
+
+
+def bootstrap(
+    node_id: Annotated[str, typer.Option("--node-id", metavar="ID", help="This proxy's name.", show_default=False)],
+    cluster: Annotated[
+        str,
+        typer.Option("--cluster", metavar="NAME", help="What it belongs to: selectors name it.", show_default=False),
+    ],
+    upstream: Annotated[
+        str, typer.Option("--upstream", metavar="HOST:PORT", help="The application.", show_default=False)
+    ],
+    listen: Annotated[
+        str, typer.Option("--listen", metavar="IP:PORT", help="Where Envoy takes requests.")
+    ] = "127.0.0.1:10000",
+    admin: Annotated[
+        str, typer.Option("--admin", metavar="IP:PORT", help="Envoy's own interface; keep it local.")
+    ] = "127.0.0.1:9901",
+    http: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--http", metavar="HOST:PORT", help="The control plane's HTTP; once a replica. [default: 127.0.0.1:8080]"
+        ),
+    ] = None,
+    xds: Annotated[
+        list[str] | None,
+        typer.Option("--xds", metavar="HOST:PORT", help="Its xDS; once a replica. [default: 127.0.0.1:18000]"),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label for selectors; several times.")
+    ] = None,
+    snippet: Annotated[
+        bool, typer.Option("--snippet", help="Only what to add to a bootstrap of your own, marked as such.")
+    ] = False,
+) -> None:
+    """Print an Envoy bootstrap with HFI's filter in front of one application."""
+    from hfi_cli import bootstrap as texts
+    from hfi_cli.address import Address
+
+    with errors_to_exit_codes():
+        sidecar = texts.Sidecar(
+            node_id=node_id,
+            cluster=cluster,
+            listen=Address.parse(listen),
+            upstream=Address.parse(upstream),
+            admin=Address.parse(admin),
+            http=[Address.parse(text) for text in http or ["127.0.0.1:8080"]],
+            xds=[Address.parse(text) for text in xds or ["127.0.0.1:18000"]],
+            labels=pairs(label or (), "--label"),
+        )
+        print_raw((texts.snippet if snippet else texts.sidecar)(sidecar).rstrip("\n"))

@@ -1,0 +1,176 @@
+"""The composition root: the only place where store, feed, expiry, HTTP and xDS meet.
+
+Laws:
+
+1. Up in the order in which each needs the one before: store, feed, expiry, servers. Down in the opposite order, and
+   both servers at once, so that nothing is served by what has gone already.
+2. A control plane whose feed or expiry has died does not live on as half of one: :meth:`ControlPlane.serve` raises,
+   and who runs the process ends it.
+3. Whatever fails while starting, what was started is stopped again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from contextlib import AsyncExitStack
+from importlib.metadata import version
+from types import TracebackType
+from typing import Any, NoReturn, Self
+
+from prometheus_client import CollectorRegistry
+
+from hfi_cli.address import Address
+from hfi_cli.choices import StoreKind
+from hfi_cli.settings import ServeSettings, StoreSettings
+from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.errors import HfiError
+from hfi_core.expiry import ExpirationRegistry
+from hfi_core.feed import Feed
+from hfi_core.metrics import HfiCollector
+from hfi_core.modules.catalogue import FILTER, load_module
+from hfi_core.policies import PolicyService
+from hfi_core.policy.engine import RuleEngine
+from hfi_core.proxies import ProxyRegistry
+from hfi_core.store.protocol import Store
+from hfi_sse.app import create_app
+from hfi_sse.server import HttpServer
+from hfi_sse.services import Services
+from hfi_xds.filter_resource import filter_resource
+from hfi_xds.metrics import XdsMetrics
+from hfi_xds.resources import ResourceSnapshot
+from hfi_xds.server import XdsServer
+from hfi_xds.source import ResourceSource
+
+log = logging.getLogger(__name__)
+
+#: How long the first reading of the store may hold up the servers; past it they start, and say in their health that
+#: they are not ready.
+FIRST_SNAPSHOT_SECONDS = 5.0
+
+
+class BackgroundFailed(HfiError):
+    """A task that must run for as long as the process has ended. A mistake of ours, not of the store's."""
+
+
+def make_store(settings: StoreSettings) -> Store:
+    """The store that the settings name, not started yet."""
+    match settings.kind:
+        case StoreKind.memory:
+            from hfi_core.store.memory import MemoryStore
+
+            return MemoryStore()
+        case StoreKind.embedded:
+            from hfi_core.store.embedded import EmbeddedSettings, EmbeddedStore
+
+            return EmbeddedStore(EmbeddedSettings(settings.data_dir))
+        case StoreKind.etcd:
+            from hfi_core.store.etcd import EtcdStore
+
+            assert settings.etcd is not None, "StoreSettings.of has seen to it"
+            return EtcdStore(settings.etcd)
+
+
+class ControlPlane:
+    """A whole control plane, as an async context manager: inside it, it serves.
+
+    Raises :class:`~hfi_core.errors.SettingsInvalid`, :class:`~hfi_core.errors.StoreError` and
+    :class:`~hfi_core.errors.ModuleUnavailable` on entering. ``http`` and ``xds`` are the addresses as bound.
+    """
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self._settings = settings
+        self._stack = AsyncExitStack()
+        self._background: dict[asyncio.Task[None], str] = {}
+        self.http = settings.http
+        self.xds = settings.xds
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def serve(self) -> NoReturn:
+        """For ever, until it is cancelled. Raises :class:`BackgroundFailed` when a part of it has died."""
+        done, _ = await asyncio.wait(self._background, return_when=asyncio.FIRST_COMPLETED)
+        task = done.pop()
+        cause = None if task.cancelled() else task.exception()
+        raise BackgroundFailed(f"the {self._background[task]} has ended, and without it nothing is right") from cause
+
+    # -------------------------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        settings = self._settings
+        module = load_module(FILTER)
+        engine = RuleEngine()
+        await asyncio.to_thread(engine.warm_up)
+
+        store = make_store(settings.store)
+        self._stack.push_async_callback(store.close)
+        await store.start()
+
+        feed = Feed(store)
+        self._stack.push_async_callback(self._end_background)
+        self._run("feed", feed.run())
+        self._run("expiry of policies", ExpirationRegistry(store, feed).run())
+        await self._first_snapshot(feed)
+
+        counters, proxies = DataPlaneCounters(), ProxyRegistry()
+        registry = CollectorRegistry()
+        registry.register(HfiCollector(counters, proxies, feed))
+        stopping = asyncio.Event()
+        services = Services(
+            policies=PolicyService(store, feed, engine.check),
+            feed=feed,
+            proxies=proxies,
+            counters=counters,
+            engine=engine,
+            registry=registry,
+            version=version("hfi"),
+            stopping=stopping,
+        )
+        http = HttpServer(create_app(services), settings.http.host, settings.http.port, stopping=stopping)
+        resources = ResourceSource(ResourceSnapshot.of(filter_resource(module, settings.filter)))
+        xds = XdsServer(str(settings.xds), resources, proxies, counters, XdsMetrics(registry))
+
+        async def stop_servers() -> None:
+            await asyncio.gather(http.stop(), xds.stop())
+
+        self._stack.push_async_callback(stop_servers)
+        self.http = settings.http.with_port(await http.start())
+        self.xds = settings.xds.with_port(await xds.start())
+
+    def _run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._background[asyncio.create_task(work, name=name)] = name
+
+    async def _end_background(self) -> None:
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+
+    async def _first_snapshot(self, feed: Feed) -> None:
+        try:
+            async with asyncio.timeout(FIRST_SNAPSHOT_SECONDS):
+                await feed.reached(0)
+        except TimeoutError:
+            log.warning("the store has not been read yet (%s); serving all the same, not ready", feed.trouble)
+
+
+def listening_line(plane: ControlPlane, store: StoreKind) -> str:
+    """What is printed when it serves: ``listening http=HOST:PORT xds=HOST:PORT store=KIND``. Scripts read it."""
+    return f"listening http={plane.http} xds={plane.xds} store={store}"
+
+
+def url(address: Address) -> str:
+    """The HTTP URL of an address that is listened on; a wildcard is reached by loopback."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    return f"http://{Address(host, address.port)}"

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import yaml
+
+from hfi_cli.address import Address
+from hfi_cli.bootstrap import Sidecar, sidecar, snippet
+from hfi_core.errors import SettingsInvalid
+from hfi_core.modules.filter_config import HTTP_CLUSTER, XDS_CLUSTER
+from tests.unit.cli.conftest import Run
+
+
+def made(**changed: Any) -> Sidecar:
+    parsed = {
+        "node_id": "checkout-1",
+        "cluster": "checkout",
+        "listen": Address("127.0.0.1", 10000),
+        "upstream": Address("127.0.0.1", 9000),
+        "admin": Address("127.0.0.1", 9901),
+        "http": [Address("127.0.0.1", 8080)],
+        "xds": [Address("127.0.0.1", 18000)],
+    }
+    return Sidecar(**{**parsed, **changed})
+
+
+def endpoints(cluster: dict[str, Any]) -> list[tuple[str, int]]:
+    found = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+    sockets = [endpoint["endpoint"]["address"]["socket_address"] for endpoint in found]
+    return [(socket["address"], socket["port_value"]) for socket in sockets]
+
+
+def clusters(text: str) -> dict[str, dict[str, Any]]:
+    return {cluster["name"]: cluster for cluster in yaml.safe_load(text)["static_resources"]["clusters"]}
+
+
+def test_every_address_is_where_it_belongs() -> None:
+    text = sidecar(made(http=[Address("cp-0", 1), Address("cp-1", 2)], xds=[Address("10.0.0.1", 3)]))
+    config = yaml.safe_load(text)
+    assert config["admin"]["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 9901}
+    (listener,) = config["static_resources"]["listeners"]
+    assert listener["address"]["socket_address"] == {"address": "127.0.0.1", "port_value": 10000}
+    by_name = clusters(text)
+    assert endpoints(by_name["upstream"]) == [("127.0.0.1", 9000)]
+    assert endpoints(by_name[HTTP_CLUSTER]) == [("cp-0", 1), ("cp-1", 2)]
+    assert by_name[HTTP_CLUSTER]["type"] == "STRICT_DNS"
+    assert endpoints(by_name[XDS_CLUSTER]) == [("10.0.0.1", 3)]
+    assert by_name[XDS_CLUSTER]["type"] == "STATIC"
+
+
+@pytest.mark.parametrize("text", ["no", "1.0", "a: b", '"', "null", "1e3", "x # y", "{a}", "0x10"])
+def test_no_text_becomes_anything_else_in_yaml(text: str) -> None:
+    config = yaml.safe_load(sidecar(made(node_id=text, cluster=text)))
+    assert (config["node"]["id"], config["node"]["cluster"]) == (text, text)
+
+
+def test_labels_are_text_and_where_the_filter_looks() -> None:
+    labels = {"track": "canary", "version": "1.0", "on": "off", "example.com/x": ""}
+    config = yaml.safe_load(sidecar(made(labels=labels)))
+    assert config["node"]["metadata"] == {"hfi": {"labels": labels}}
+    assert yaml.safe_load(sidecar(made()))["node"]["metadata"] == {"hfi": {"labels": {}}}
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet])
+def test_the_filter_comes_before_the_router_and_never_answers_500(text: Callable[[Sidecar], str]) -> None:
+    config = yaml.safe_load(text(made()))
+    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+    hfi, router = chain["filters"][0]["typed_config"]["http_filters"]
+    assert (hfi["name"], router["name"]) == ("hfi", "envoy.filters.http.router")
+    discovery = hfi["config_discovery"]
+    assert discovery["apply_default_config_without_warming"] is True
+    assert discovery["default_config"]["@type"] in discovery["type_urls"]
+    assert any("wasm.v3.Wasm" in url for url in discovery["type_urls"])
+
+
+def test_a_sidecar_has_ads_and_a_snippet_leaves_the_users_own_alone() -> None:
+    whole, part = yaml.safe_load(sidecar(made())), yaml.safe_load(snippet(made()))
+    ads = whole["dynamic_resources"]["ads_config"]
+    assert ads["api_type"] == "DELTA_GRPC"
+    assert ads["set_node_on_first_message_only"] is True
+    assert ads["grpc_services"][0]["envoy_grpc"]["retry_policy"]["retry_back_off"] == {
+        "base_interval": "0.1s",
+        "max_interval": "2s",
+    }
+    assert "dynamic_resources" not in part
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet])
+def test_the_sink_sends_absolute_values_and_excludes_no_stat(text: Callable[[Sidecar], str]) -> None:
+    config = yaml.safe_load(text(made()))
+    (sink,) = config["stats_sinks"]
+    assert sink["typed_config"]["report_counters_as_deltas"] is False
+    assert "stats_config" not in config
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"node_id": ""}, "node id"),
+        ({"node_id": "a\nb"}, "node id"),
+        ({"cluster": "größe"}, "cluster"),
+        ({"cluster": "x" * 254}, "cluster"),
+        ({"listen": Address("localhost", 1)}, "--listen"),
+        ({"admin": Address("host", 1)}, "--admin"),
+        ({"upstream": Address("host", 0)}, "--upstream"),
+        ({"http": []}, "--http"),
+        ({"xds": [Address("h", 1), Address("1.1.1.1", 1)]}, "--xds"),
+        ({"labels": {"a b": "c"}}, "label"),
+        ({"labels": {"a": "c,d=e"}}, "label"),
+    ],
+)
+def test_refuses_what_envoy_could_not_start_with(changed: dict[str, Any], named: str) -> None:
+    with pytest.raises(SettingsInvalid, match=named):
+        made(**changed)
+
+
+def test_the_command_prints_it(run: Run) -> None:
+    result = run(
+        *("bootstrap", "--node-id", "checkout-1", "--cluster", "checkout", "--listen", "127.0.0.1:10000"),
+        *("--upstream", "127.0.0.1:9000", "--admin", "127.0.0.1:9901"),
+        *("--http", "127.0.0.1:8080", "--xds", "127.0.0.1:18000", "--label", "track=canary"),
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == sidecar(made(labels={"track": "canary"}))
+
+
+def test_the_defaults_are_the_documented_addresses(run: Run) -> None:
+    args = ("bootstrap", "--node-id", "checkout-1", "--cluster", "checkout", "--upstream", "127.0.0.1:9000")
+    assert run(*args).stdout == sidecar(made())
+    assert run(*args, "--snippet").stdout == snippet(made())
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--listen", "10000"),
+        ("--listen", "localhost:1"),
+        ("--label", "track"),
+        ("--label", "a=1", "--label", "a=2"),
+        ("--http", "[::1:8080"),
+    ],
+)
+def test_wrong_usage_is_2_and_says_why(run: Run, args: tuple[str, ...]) -> None:
+    result = run("bootstrap", "--node-id", "a", "--cluster", "b", "--upstream", "127.0.0.1:9000", *args)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
