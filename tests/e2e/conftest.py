@@ -1,0 +1,72 @@
+"""The ring that most tests share, and what its programs had to say when one fails."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.ring import Ring
+from tests.e2e.stack import PROBE_PATH, Stack, StackFactory
+from tests.support.processes import Processes
+from tests.support.upstream import Upstream
+
+PROCESSES = pytest.StashKey[Processes]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.envoy)
+            item.add_marker(pytest.mark.etcd)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    processes = item.config.stash.get(PROCESSES, None)
+    if processes is not None:
+        if report.failed:
+            report.sections += processes.news()
+        if call.when == "teardown":
+            processes.mark()
+    return report
+
+
+@pytest.fixture(scope="session")
+def processes(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Processes]:
+    started = Processes(tmp_path_factory.mktemp("processes"))
+    pytestconfig.stash[PROCESSES] = started
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as listening:
+        yield listening
+
+
+@pytest.fixture(scope="session")
+def stack(processes: Processes, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The shared one: tests leave it as they found it."""
+    shared = StackFactory(processes, upstream, tmp_path_factory.mktemp("shared")).on_etcd("--probe-path", PROBE_PATH)
+    try:
+        yield shared.start()
+    finally:
+        shared.close()
+
+
+@pytest.fixture
+def stacks(processes: Processes, upstream: Upstream, tmp_path: Path) -> StackFactory:
+    """Makes stacks for a test that breaks things."""
+    return StackFactory(processes, upstream, tmp_path)
+
+
+@pytest.fixture
+async def ring(stack: Stack) -> AsyncIterator[Ring]:
+    async with stack.ring() as ring:
+        yield ring

@@ -1,0 +1,89 @@
+"""A real Envoy in front of the upstream, started with what ``hfi-cli bootstrap`` prints."""
+
+from __future__ import annotations
+
+import base64
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+import httpx
+
+from tests.support.control_plane import CLI, ControlPlane
+from tests.support.envoy import envoy_binary
+from tests.support.processes import Processes, free_ports
+
+#: Two workers, and the main thread: three VMs, of which one talks to the control plane.
+WORKERS = 2
+
+
+class Sidecar:
+    """One Envoy. ``port`` is where requests for the upstream go."""
+
+    def __init__(
+        self,
+        processes: Processes,
+        control: ControlPlane,
+        upstream_port: int,
+        *,
+        node: str,
+        cluster: str,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self.node = node
+        self.port, self.admin_port = free_ports(2)
+        bootstrap = processes.directory / f"{node}.yaml"
+        addresses = {
+            "--listen": f"127.0.0.1:{self.port}",
+            "--upstream": f"127.0.0.1:{upstream_port}",
+            "--admin": f"127.0.0.1:{self.admin_port}",
+            "--http": control.http,
+            "--xds": control.xds,
+        }
+        options = [word for option in addresses.items() for word in option]
+        options += [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
+        _write_bootstrap(bootstrap, ["--node-id", node, "--cluster", cluster, *options])
+        command = [str(envoy_binary()), "-c", str(bootstrap), "--concurrency", str(WORKERS), "--use-dynamic-base-id"]
+        self.process = processes.add(node, [*command, "--log-level", "warning", "--component-log-level", "wasm:info"])
+
+    def start(self) -> Self:
+        """Start, and wait until it is live. The filter may still be on its way: requests pass until then."""
+        self.process.start().until(self._live)
+        return self
+
+    def _live(self) -> bool:
+        try:
+            return self._admin("/ready").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self) -> int:
+        return self.process.stop()
+
+    def stats(self, pattern: str) -> dict[str, int]:
+        """The counters and gauges whose whole name matches."""
+        answer = self._admin("/stats", filter=f"^(?:{pattern})$", format="json").raise_for_status().json()
+        return {stat["name"]: stat["value"] for stat in answer["stats"] if "name" in stat}
+
+    def stat(self, name: str) -> int:
+        """One of them; 0 while it does not exist."""
+        return self.stats(re.escape(name)).get(name, 0)
+
+    def inline_modules(self) -> list[bytes]:
+        """The code of each Wasm filter that this Envoy got by ECDS, from its own dump of what it runs."""
+        dump = self._admin("/config_dump", resource="ecds_filters").raise_for_status().json()
+        filters = [config["ecds_filter"]["typed_config"] for config in dump["configs"]]
+        codes = [one["config"]["vm_config"]["code"] for one in filters if "config" in one]
+        return [base64.b64decode(code["local"]["inline_bytes"]) for code in codes]
+
+    def _admin(self, path: str, **params: str) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.admin_port}{path}"
+        return httpx.get(url, params=params, trust_env=False, timeout=10.0)
+
+
+def _write_bootstrap(path: Path, options: list[str]) -> None:
+    made = subprocess.run([*CLI, "bootstrap", *options], capture_output=True, text=True, timeout=60, check=False)
+    assert made.returncode == 0, made.stderr
+    path.write_text(made.stdout)
