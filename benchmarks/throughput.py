@@ -136,7 +136,7 @@ def read(text: str, cpu: float, variant: Variant) -> Measured:
     total = int(number(r"(\d+) requests in"))
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", text)
     failed = int(refused[1]) if refused else 0
-    if "Socket errors" in text or failed != (total if variant.aborts else 0):
+    if not total or "Socket errors" in text or failed != (total if variant.aborts else 0):
         raise BenchmarkError(f"{variant.envoy.name} did not answer as it was to:\n{text}")
     rate = number(r"Requests/sec:\s+([\d.]+)")
     return Measured(rate, cpu / total * 1e6, _milliseconds(text, 50), _milliseconds(text, 99))
