@@ -26,7 +26,7 @@ class DataDirLock:
             raise SettingsInvalid(f"the data directory {self._data_dir} cannot be used: {error.strerror}") from error
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             file.seek(0)
             holder = file.read().strip() or "unknown"
             file.close()
@@ -34,6 +34,9 @@ class DataDirLock:
                 f"the data directory {self._data_dir} is in use by another HFI (process {holder}): "
                 "stop that one, or choose another directory"
             ) from None
+        except OSError as error:  # A file system that cannot lock.
+            file.close()
+            raise SettingsInvalid(f"the data directory {self._data_dir} cannot be locked: {error.strerror}") from error
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()

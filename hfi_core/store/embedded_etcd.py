@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import random
 import signal
 import socket
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hfi_core.errors import StoreError, StoreUnavailable
+from hfi_core.errors import SettingsInvalid, StoreError, StoreUnavailable
 from hfi_core.store import leash
 from hfi_core.store.binary import find_binary
 from hfi_core.store.data_dir import DataDirLock
@@ -31,6 +32,9 @@ STARTS = 5
 RESTART_BACKOFF_SECONDS = (0.2, 10.0)
 #: One member elects itself; etcd's defaults (1000 and 100) only make it slow to start, and leases coarse.
 ELECTION_MS, HEARTBEAT_MS = 100, 20
+#: The range of ports that Linux gives to outgoing connections.
+CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+LOWEST_PORT = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,31 @@ class EmbeddedSettings:
 
 
 def free_port() -> int:
-    """A port on loopback that was free a moment ago."""
+    """A port on loopback that was free a moment ago.
+
+    Where we can (Linux) below those that the kernel gives to clients: etcd comes back on its port after it
+    ended, and any connection of anybody could have taken such a one meanwhile; even one to itself.
+    """
+    try:
+        below = int(CLIENT_PORTS.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        below = 0
+    candidates = random.sample(range(LOWEST_PORT, below), 100) if below >= LOWEST_PORT + 100 else []
+    return next(filter(is_free, candidates), 0) or _any_free_port()
+
+
+def is_free(port: int) -> bool:
+    """Whether nobody listens on that port of loopback."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # As etcd does: ended connections do not count.
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _any_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -115,10 +143,15 @@ class EmbeddedEtcd:
     async def start(self) -> None:
         """Start it, and return when it answers.
 
-        Raises :class:`~hfi_core.errors.SettingsInvalid` (no binary, directory in use) and
+        Raises :class:`~hfi_core.errors.SettingsInvalid` (no binary, directory or port in use) and
         :class:`~hfi_core.errors.StoreUnavailable` (it does not come up; with the end of its log).
         """
         binary = self._settings.binary or find_binary()
+        for port in filter(None, (self._settings.client_port, self._settings.peer_port)):
+            if not is_free(port):  # Another etcd there would answer in the place of ours.
+                raise SettingsInvalid(
+                    f"port {port} of 127.0.0.1, meant for the embedded etcd, is taken: choose another"
+                )
         self._lock.acquire()
         try:
             for attempt in range(1, STARTS + 1):

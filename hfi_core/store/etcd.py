@@ -28,7 +28,7 @@ from collections.abc import AsyncIterator
 from hfi_core.clock import now_ms
 from hfi_core.errors import PolicyNotFound, StoreError, StoreUnavailable, VersionConflict, WatchCompacted
 from hfi_core.store.etcd_client import EtcdClient, KeyChange, KeyValue, Range, Swap
-from hfi_core.store.etcd_client.failures import RevisionCompacted
+from hfi_core.store.etcd_client.failures import LeaseGone, RevisionCompacted, RevisionInFuture
 from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
 from hfi_core.store.settings import EtcdSettings
 
@@ -100,13 +100,14 @@ class EtcdStore:
         self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
     ) -> Entry:
         """Write; see the protocol, and above."""
-        lease = 0
-        if expires_at_ms is not None:
-            lease = secrets.randbelow(2**63 - 1) + 1
-            await self._client.grant(lease, max(1, -((now_ms() - expires_at_ms) // 1000)))
+        lease = await self._lease(expires_at_ms)
         while True:
             version = await self._version(key) if expected is None else expected
-            swap = await self._client.swap(self._key(key), version, value, lease=lease)
+            try:
+                swap = await self._client.swap(self._key(key), version, value, lease=lease)
+            except LeaseGone:  # The end is so near that it came before the write.
+                lease = await self._lease(expires_at_ms)
+                continue
             if swap.succeeded:
                 break
             if swap.repeated and _is_ours(swap, value, lease):
@@ -165,8 +166,17 @@ class EtcdStore:
         try:
             # A watch that begins exactly at the compacted revision would miss a delete there (etcd#18089).
             await self._client.range(self._epoch_key, revision=seen)
-        except RevisionCompacted as error:
+        except (RevisionCompacted, RevisionInFuture) as error:
+            # In the future: the caller's revision is from another etcd, or from before a restored backup.
             raise WatchCompacted(now.revision) from error
+
+    async def _lease(self, expires_at_ms: int | None) -> int:
+        """A new lease up to that time; 0 for none."""
+        if expires_at_ms is None:
+            return 0
+        lease = secrets.randbelow(2**63 - 1) + 1
+        await self._client.grant(lease, max(1, -((now_ms() - expires_at_ms) // 1000)))
+        return lease
 
     async def _version(self, key: str) -> int:
         entry = await self.get(key)

@@ -19,14 +19,14 @@ class Endpoint:
 
 def parse_endpoint(text: str, *, tls_by_default: bool = False) -> Endpoint:
     """``http://host:port``, ``https://host:port`` or ``host:port``. Raises :class:`SettingsInvalid`."""
-    url = urlsplit(text if "://" in text else f"//{text}")
-    if "@" in url.netloc:
+    if "@" in text:
         raise SettingsInvalid("an etcd endpoint holds no user or password: set them on their own")
     try:
-        port = url.port
-    except ValueError:
-        port = None
-    if url.scheme not in ("", "http", "https") or not url.hostname or not port or url.path.strip("/") or url.query:
+        url = urlsplit(text if "://" in text else f"//{text}")
+        good = url.scheme in ("", "http", "https") and url.hostname and url.port and url.path in ("", "/")
+    except ValueError:  # Brackets without an IPv6 address between them, a port that is no number.
+        good = False
+    if not good or url.query or url.fragment or any(map(str.isspace, text)):
         raise SettingsInvalid(f"etcd endpoint {text!r}: write http://host:port, https://host:port or host:port")
     return Endpoint(url.netloc, url.scheme == "https" or (not url.scheme and tls_by_default))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -144,6 +145,16 @@ class Etcd:
 
     def kill(self) -> None:
         self.stop(signal.SIGKILL)
+
+    def restore(self, backup: Path) -> None:
+        """Go back to what ``etcdctl snapshot save`` wrote, as the member of the same cluster, and start."""
+        self.kill()
+        shutil.rmtree(self.directory / self.name)
+        self.ctl(
+            *("snapshot", "restore", str(backup), f"--data-dir={self.directory / self.name}", f"--name={self.name}"),
+            *(f"--initial-advertise-peer-urls={self.peer}", f"--initial-cluster={self.name}={self.peer}"),
+        )
+        self.start()
 
     def freeze(self) -> None:
         """It keeps its connections and answers nothing, until ``thaw`` or ``stop``."""

@@ -54,13 +54,17 @@ class Caller:
         unanswered = False
         while True:
             index = self._channels.favourite
+            token = None
             try:
-                return await self._attempt(index, method, request, deadline - clock()), unanswered
+                token = await self._token_by(deadline)
+                index = self._channels.favourite
+                seconds = max(0.001, min(self._settings.attempt_seconds, deadline - clock()))
+                return await self._send(index, method, request, _metadata(token), seconds), unanswered
             except AioRpcError as error:
                 todo = verdict(error)
                 if todo is Verdict.LOGIN and self._settings.user is not None and logins < LOGINS:
                     logins += 1
-                    self._token = None
+                    self.forget_token(token)
                     continue
                 if todo is not Verdict.NEXT:
                     raise translate(error, self._channels.target(index)) from error
@@ -73,18 +77,42 @@ class Caller:
                 log.debug("etcd at %s: %s; next", self._channels.target(index), error.details())
             await asyncio.sleep(pause)
 
-    async def metadata(self, index: int) -> Metadata:
+    async def metadata(self) -> Metadata:
         """What each call carries: the token, when there is a user. Raises gRPC's errors."""
+        return _metadata(await self._logged_in())
+
+    def forget_token(self, token: str | None = None) -> None:
+        """That token (None: whichever we have) was refused: the next call logs in.
+
+        Many calls learn of it at once. The first of them logs in, and the others must not forget what it got:
+        etcd is slow to check a password, on purpose, and does it for one after the other.
+        """
+        if token is None or token == self._token:
+            self._token = None
+
+    async def _token_by(self, deadline: float) -> str:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await self._logged_in()
+        except TimeoutError as error:
+            target = self._channels.target(self._channels.favourite)
+            raise StoreUnavailable(f"etcd at {target} does not answer to the login") from error
+
+    async def _logged_in(self) -> str:
+        """The token; empty when none is needed."""
         if self._settings.user is None:
-            return ()
+            return ""
         async with self._login:
             if self._token is None:
-                self._token = await self._authenticate(index)
-            return (("token", self._token),) if self._token else ()
-
-    def forget_token(self) -> None:
-        """The token was refused: the next call logs in."""
-        self._token = None
+                # Not a member that was chosen before waiting for the lock: it may have failed meanwhile.
+                index = self._channels.favourite
+                try:
+                    self._token = await self._authenticate(index)
+                except AioRpcError as error:
+                    if verdict(error) is Verdict.NEXT:
+                        self._channels.failed(index)
+                    raise
+            return self._token
 
     async def _authenticate(self, index: int) -> str:
         request = pb.AuthenticateRequest(name=self._settings.user or "", password=self._settings.password or "")
@@ -98,13 +126,14 @@ class Caller:
                 return ""
             raise
 
-    async def _attempt(self, index: int, method: Method[Q, R], request: Q, left: float) -> R:
-        if self.closed.is_set():
-            raise StoreUnavailable("the store is closed")
+    async def _send(self, index: int, method: Method[Q, R], request: Q, metadata: Metadata, seconds: float) -> R:
+        stub = self._channels.channel(index).unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.answer.FromString,
+        )
         try:
-            metadata = await self.metadata(index)
-            timeout = max(0.001, min(self._settings.attempt_seconds, left))
-            return await self._send(index, method, request, metadata, timeout)
+            return cast(R, await stub(request, timeout=seconds, metadata=metadata))
         except asyncio.CancelledError:
             # gRPC also says so when the channel was closed under the call; that is no cancellation of our task.
             task = asyncio.current_task()
@@ -112,10 +141,6 @@ class Caller:
                 raise StoreUnavailable("the store is closed") from None
             raise
 
-    async def _send(self, index: int, method: Method[Q, R], request: Q, metadata: Metadata, seconds: float) -> R:
-        stub = self._channels.channel(index).unary_unary(
-            method.path,
-            request_serializer=method.request.SerializeToString,
-            response_deserializer=method.answer.FromString,
-        )
-        return cast(R, await stub(request, timeout=seconds, metadata=metadata))
+
+def _metadata(token: str) -> Metadata:
+    return (("token", token),) if token else ()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 import grpc
 from grpc import aio
 
-from hfi_core.errors import SettingsInvalid
+from hfi_core.errors import SettingsInvalid, StoreUnavailable
 from hfi_core.store.settings import Endpoint, EtcdSettings
 
 #: etcd counts pings oftener than every 5 s, or without an open stream, as an attack
@@ -20,7 +21,6 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
     ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 500),
     ("grpc.max_reconnect_backoff_ms", 1_000),
     ("grpc.enable_http_proxy", 0),
 )
@@ -35,13 +35,34 @@ def _read(path: Path | None, what: str) -> bytes | None:
         raise SettingsInvalid(f"etcd's {what} {path} cannot be read: {error.strerror}") from error
 
 
+def _check(settings: EtcdSettings) -> None:
+    # gRPC says of a file that it cannot use only that it has no handshaker, and that at the first call.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        if settings.ca is not None:
+            context.load_verify_locations(settings.ca)
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingsInvalid(f"etcd's CA certificate {settings.ca} is not a PEM certificate: {error}") from error
+    try:
+        if settings.cert is not None:
+            # The password is for a key that is encrypted: OpenSSL would ask for it on the terminal.
+            context.load_cert_chain(settings.cert, settings.key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingsInvalid(
+            f"etcd's client certificate {settings.cert} and key {settings.key} cannot be used: both must be PEM, "
+            f"belong together, and the key not be encrypted: {error}"
+        ) from error
+
+
 def credentials(settings: EtcdSettings) -> grpc.ChannelCredentials:
     """For TLS, read from the settings' files. Raises :class:`~hfi_core.errors.SettingsInvalid`."""
-    return grpc.ssl_channel_credentials(
+    read = grpc.ssl_channel_credentials(
         root_certificates=_read(settings.ca, "CA certificate"),
         private_key=_read(settings.key, "client key"),
         certificate_chain=_read(settings.cert, "client certificate"),
     )
+    _check(settings)
+    return read
 
 
 class Channels:
@@ -51,6 +72,10 @@ class Channels:
         self.endpoints = settings.parsed_endpoints
         self._credentials = credentials(settings) if any(endpoint.tls for endpoint in self.endpoints) else None
         self._channels: dict[int, aio.Channel] = {}
+        self._closed = False
+        # gRPC gives up a connection that is not ready after this (or the backoff, when that is longer), and
+        # its own default is 20 s. Less than an attempt, and a cluster that is far away could never be reached.
+        self._options = (*OPTIONS, ("grpc.min_reconnect_backoff_ms", int(settings.attempt_seconds * 1000)))
         self.favourite = 0
 
     def __len__(self) -> int:
@@ -70,7 +95,12 @@ class Channels:
         return self.endpoints[index].target
 
     def channel(self, index: int) -> aio.Channel:
-        """The member's channel. Must be called inside the event loop that uses it."""
+        """The member's channel. Must be called inside the event loop that uses it.
+
+        Raises :class:`~hfi_core.errors.StoreUnavailable` after :meth:`close`.
+        """
+        if self._closed:
+            raise StoreUnavailable("the store is closed")
         if index not in self._channels:
             self._channels[index] = self._open(self.endpoints[index])
         return self._channels[index]
@@ -78,11 +108,12 @@ class Channels:
     def _open(self, endpoint: Endpoint) -> aio.Channel:
         if endpoint.tls:
             assert self._credentials is not None
-            return aio.secure_channel(endpoint.target, self._credentials, options=OPTIONS)
-        return aio.insecure_channel(endpoint.target, options=OPTIONS)
+            return aio.secure_channel(endpoint.target, self._credentials, options=self._options)
+        return aio.insecure_channel(endpoint.target, options=self._options)
 
     async def close(self) -> None:
         """Close them all; what is under way is cancelled."""
+        self._closed = True
         while self._channels:
             _, channel = self._channels.popitem()
             await channel.close(grace=None)

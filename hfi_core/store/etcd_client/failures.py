@@ -44,6 +44,18 @@ _PASSING = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCE
 _TOKEN = ("invalid auth token", "revision of auth store is old", "user name is empty")
 
 
+#: What people see when TLS does not come about, as gRPC words it, and what to do.
+_TLS_HINTS = (
+    ("Hostname Verification Check failed", "its certificate is for another name than the endpoint's host"),
+    ("CERTIFICATE_VERIFY_FAILED", "its certificate is signed by no authority that is trusted here; set the right CA"),
+    ("ALERT_BAD_CERTIFICATE", "it wants a client certificate that its CA has signed; set the right one, with its key"),
+    ("ALERT_UNKNOWN_CA", "it wants a client certificate that its CA has signed; set the right one, with its key"),
+    ("CERTIFICATE_REQUIRED", "it wants a client certificate that its CA has signed; set one, with its key"),
+    ("Handshake read failed", "it does not speak TLS; is it http:// and not https://?"),
+    ("WRONG_VERSION_NUMBER", "it does not speak TLS; is it http:// and not https://?"),
+)
+
+
 def verdict(error: AioRpcError) -> Verdict:
     """What to do about it."""
     if is_token_refused(error.details() or ""):
@@ -75,4 +87,5 @@ def translate(error: AioRpcError, target: str) -> StoreError:
         return StoreUnavailable(f"etcd at {target} is full ({text}): compact and defragment it, then disarm the alarm")
     if "request is too large" in text:
         return StoreError(f"etcd at {target} does not take a value of that size (its --max-request-bytes)")
-    return StoreUnavailable(f"etcd at {target}: {text}")
+    hint = next((f"{hint} – " for sign, hint in _TLS_HINTS if sign in text), "")
+    return StoreUnavailable(f"etcd at {target}: {hint}{text}")

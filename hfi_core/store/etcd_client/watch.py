@@ -137,7 +137,7 @@ class Watcher:
         reading: asyncio.Future[object] | None = None
         try:
             async with asyncio.timeout(self._settings.attempt_seconds):
-                metadata = (*await self._caller.metadata(index), ("hasleader", "true"))
+                metadata = (*await self._caller.metadata(), ("hasleader", "true"))
                 call = self._open(index, metadata)
                 await call.write(state.create())
             reading = asyncio.ensure_future(call.read())
@@ -163,12 +163,13 @@ class Watcher:
             raise translate(error, target) from error
         except TimeoutError as error:
             raise StoreUnavailable(f"etcd at {target} does not take the watch") from error
-        except (asyncio.CancelledError, aio.UsageError, asyncio.InvalidStateError):
-            # Closing the channel looks like this to the stream; our own task's cancellation must go on.
+        except (asyncio.CancelledError, aio.UsageError, asyncio.InvalidStateError) as error:
+            # A channel that is closed, or a stream that ended while we were about to write, looks like this; our
+            # own task's cancellation must go on.
             task = asyncio.current_task()
-            if not self._caller.closed.is_set() or (task is not None and task.cancelling()):
+            if task is not None and task.cancelling():
                 raise
-            raise StoreUnavailable("the store is closed") from None
+            raise StoreUnavailable(f"the watch on etcd at {target} is closed") from error
         finally:
             if call is not None:
                 call.cancel()
