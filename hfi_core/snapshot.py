@@ -15,6 +15,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import attrgetter
 from types import MappingProxyType
 
 from hfi_core.errors import PolicyInvalid
@@ -61,26 +62,27 @@ class Snapshot:
     @cached_property
     def ordered(self) -> tuple[StoredPolicy, ...]:
         """The policies in the total order (law 2)."""
-        return tuple(sorted(self.policies.values(), key=lambda stored: (-stored.policy.spec.priority, stored.name)))
+        return tuple(sorted(self.policies.values(), key=attrgetter("order")))
 
     def view(self, cluster: str, labels: Mapping[str, str]) -> View:
         """What a proxy of that cluster and those labels is to run."""
         known = dict(labels)
-        return self._view_of(s for s in self.ordered if s.policy.spec.selector.covers(cluster, known))
+        return self._view_of(s for s in self.ordered if s.selector is None or s.selector.covers(cluster, known))
 
     def whole_view(self) -> View:
         """Every rule, whatever its selector says: for readers that are no proxy and watch everything."""
         return self._view_of(self.ordered)
 
     def _view_of(self, policies: Iterable[StoredPolicy]) -> View:
-        rules = [rule for stored in policies if stored.policy.spec.enabled for rule in stored.wire_rules]
+        rules = [rule for stored in policies for rule in stored.wire_rules]
         rules_json = b"[" + b",".join(rules) + b"]"
         return View(rules_json, hashlib.sha256(rules_json).hexdigest(), len(rules))
 
     @cached_property
     def selector_keys(self) -> frozenset[str]:
         """The label keys that some selector names: other labels cannot make two views differ."""
-        return frozenset(key for stored in self.policies.values() for key in stored.policy.spec.selector.labels)
+        selectors = (stored.selector for stored in self.policies.values())
+        return frozenset(key for selector in selectors if selector is not None for key in selector.labels)
 
 
 def event_data(snapshot: Snapshot, view: View, server_time_ms: int) -> bytes:

@@ -20,6 +20,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from hfi_core.policy.model import Selector
+from hfi_core.policy.stored import StoredPolicy
 from hfi_core.snapshot import Snapshot, View
 
 #: Views that nobody waits for are kept so that a reader between two polls is not sent what it has.
@@ -236,13 +237,14 @@ def changed_selectors(before: Snapshot, after: Snapshot) -> list[Selector]:
     A view that none of them concerns is the same in both. A stored policy's version is the revision of its
     last write, so equal versions mean equal policies.
     """
-    names = before.policies.keys() | after.policies.keys()
+    old, new = before.policies, after.policies
+    changed: list[tuple[StoredPolicy | None, StoredPolicy | None]]
+    changed = [(old.get(name), stored) for name, stored in new.items() if old.get(name) is not stored]
+    changed += [(stored, None) for name, stored in old.items() if name not in new]
     selectors: list[Selector] = []
-    for name in names:
-        old, new = before.policies.get(name), after.policies.get(name)
-        if old is not None and new is not None and old.version == new.version:
-            continue
-        selectors.extend(stored.policy.spec.selector for stored in (old, new) if stored is not None)
+    for was, now in changed:
+        if was is None or now is None or was.version != now.version:
+            selectors.extend(stored.policy.spec.selector for stored in (was, now) if stored is not None)
     return selectors
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hfi_core.errors import PolicyInvalid, Problem
-from hfi_core.policy.model import Policy, Rule
+from hfi_core.policy.model import Policy, Rule, Selector
 from hfi_core.policy.validation import shape_problems
 from hfi_core.store.protocol import Entry
 
@@ -27,10 +27,21 @@ class StoredPolicy:
     version: int
     applied_at_ms: int
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The policy's name, which is its key too."""
         return self.policy.name
+
+    @cached_property
+    def order(self) -> tuple[int, str]:
+        """Where it stands in the total order of policies: smaller first."""
+        return (-self.policy.spec.priority, self.name)
+
+    @cached_property
+    def selector(self) -> Selector | None:
+        """Which proxies it is for; None when it is for all, so that nobody needs to ask ten thousand times."""
+        selector = self.policy.spec.selector
+        return None if selector == Selector() else selector
 
     @property
     def rule_ends_ms(self) -> tuple[int | None, ...]:
@@ -44,11 +55,13 @@ class StoredPolicy:
 
     @cached_property
     def wire_rules(self) -> tuple[bytes, ...]:
-        """Each rule as a snapshot carries it: JSON, in the rules' order.
+        """Each rule as a snapshot carries it: JSON, in the rules' order; none of a disabled policy.
 
         Serialised once in the life of a stored policy, however many snapshots and views it is part of: of ten
         thousand policies one changes at a time.
         """
+        if not self.policy.spec.enabled:
+            return ()
         return tuple(
             self._wire_rule(rule, end) for rule, end in zip(self.policy.spec.rules, self.rule_ends_ms, strict=True)
         )
