@@ -42,8 +42,8 @@ class DeltaSubscription:
 
     @property
     def size(self) -> int:
-        """How many names are subscribed."""
-        return len(self._names)
+        """How many names are remembered: subscribed, owed an answer, or brought by the client."""
+        return len(self._names | self._owed | self._has.keys())
 
     def receive(self, request: DeltaRequest) -> None:
         """Take a request."""
@@ -64,8 +64,8 @@ class DeltaSubscription:
     def _begin(self, request: DeltaRequest) -> None:
         self._begun = True
         names = set(request.subscribe)
-        # Naming nothing at first is the older way to ask for everything.
-        self._wildcard = self._rules.wildcard and (WILDCARD in names or not names)
+        # Naming nothing at first, neither to have nor to lose, is the older way to ask for everything.
+        self._wildcard = self._rules.wildcard and (WILDCARD in names or not (names or request.unsubscribe))
         # Envoy's start goes no further without an answer, so even nothing at all is said.
         self._owes_response = self._wildcard
         self._names = names - {WILDCARD} - set(request.unsubscribe)
@@ -77,7 +77,8 @@ class DeltaSubscription:
     def _unsubscribe(self, name: str) -> None:
         if name == WILDCARD:
             if self._wildcard:
-                self._wildcard = False
+                self._wildcard = self._owes_all = False
+                self._owed &= self._names
                 self._has = {name: version for name, version in self._has.items() if name in self._names}
             return
         if name not in self._names:

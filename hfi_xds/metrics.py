@@ -20,7 +20,7 @@ class XdsMetrics:
             ("reason",),
             registry=registry,
         )
-        self.pushes = Counter("hfi_xds_pushes", "Responses that were sent.", by_type, registry=registry)
+        self.pushes = Counter("hfi_xds_pushes", "Responses that were given to gRPC.", by_type, registry=registry)
         self.acks = Counter("hfi_xds_acks", "Resources that proxies have acknowledged.", by_type, registry=registry)
         self.nacks = Counter("hfi_xds_nacks", "Resources that proxies have rejected.", by_type, registry=registry)
         self.false_acks = Counter(

@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import AsyncIterable, Iterable
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from hfi_core.dataplane import PREFIX, DataPlaneCounters
 from hfi_core.proxies import MAX_PROXIES
@@ -20,7 +21,7 @@ from hfi_xds import pb
 from hfi_xds.gate import DONE, STOPPING, End
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.session import MAX_TEXT
-from hfi_xds.stream import Shared
+from hfi_xds.stream import SILENT, UNREADABLE, Shared
 
 NAMELESS = End(grpc.StatusCode.INVALID_ARGUMENT, "the first message must carry identifier.node.id", "invalid")
 #: Series of one proxy. A VM defines at most 2,000 a rule table, and Envoy keeps the names of rules that have gone.
@@ -54,22 +55,33 @@ class MetricsSink:
         """Take reports until the proxy or the server ends the stream."""
         wake = asyncio.Event()
         with shared.gate.holding(wake), self._metrics.report_streams.track_inprogress():
-            reader = asyncio.create_task(self._read(requests))
+            reader = asyncio.create_task(self._read(requests, wake))
             reader.add_done_callback(lambda _: wake.set())
             try:
-                await wake.wait()
+                async with asyncio.timeout(shared.settings.hello_timeout_seconds):
+                    await wake.wait()
+                while not reader.done() and not shared.gate.closed:
+                    wake.clear()
+                    await wake.wait()
                 return await reader if reader.done() else STOPPING
+            except TimeoutError:
+                return SILENT
+            except DecodeError:
+                return UNREADABLE
             finally:
                 reader.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
+                with contextlib.suppress(asyncio.CancelledError, DecodeError):
                     await reader
 
-    async def _read(self, requests: AsyncIterable[pb.StreamMetricsMessage]) -> End:
+    async def _read(self, requests: AsyncIterable[pb.StreamMetricsMessage], wake: asyncio.Event) -> End:
         node_id = ""
         async for message in requests:
-            node_id = node_id or message.identifier.node.id
-            if not node_id or len(node_id) > MAX_TEXT:
-                return NAMELESS
+            if not node_id:
+                node_id = message.identifier.node.id
+                if not node_id or len(node_id) > MAX_TEXT:
+                    return NAMELESS
+                # It has said who it is: from here on it may take its time.
+                wake.set()
             self.take(node_id, message.envoy_metrics)
         return DONE
 

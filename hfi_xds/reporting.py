@@ -38,7 +38,7 @@ class Reporter:
         elif status.state == "nacked":
             self._metrics.nacks.labels(kind).inc()
             log.warning(
-                "proxy %r rejected %s %r (%s) and keeps what it had: %s",
+                "proxy %r rejected %s %r (%s) and keeps what it had: %r",
                 node_id,
                 kind,
                 status.name,
@@ -47,4 +47,4 @@ class Reporter:
             )
         elif status.state == "not_applied":
             self._metrics.false_acks.labels(kind).inc()
-            log.warning("proxy %r, %s %r (%s): %s", node_id, kind, status.name, status.digest[:12], status.message)
+            log.warning("proxy %r, %s %r (%s): %r", node_id, kind, status.name, status.digest[:12], status.message)

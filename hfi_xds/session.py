@@ -25,7 +25,7 @@ from hfi_xds.resource_types import RULES, TypeRules
 from hfi_xds.resources import Resource, ResourceSnapshot
 from hfi_xds.sotw import SotwSubscription
 
-#: Names subscribed on one stream, in all; far beyond what a sidecar has.
+#: Names remembered on one stream, in all; far beyond what a sidecar has.
 MAX_NAMES = 10_000
 #: Of a node id, a resource's name, and a version. Envoy's own are shorter, and an xdstp URL fits.
 MAX_TEXT = 1_024
@@ -41,7 +41,7 @@ class Subscription(Protocol[_RequestIn, _ResponseOut]):
 
     @property
     def size(self) -> int:
-        """How many names are subscribed."""
+        """How many names are remembered."""
 
     def receive(self, request: _RequestIn) -> None:
         """Take a request."""

@@ -47,8 +47,13 @@ class XdsSettings:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, int | float) and (value < 0 or (value == 0 and field.name not in _MAY_BE_ZERO)):
-                raise SettingsInvalid(f"xDS: {field.name} is {value}; it must be above 0")
+            if isinstance(value, str) or (value == 0 and field.name in _MAY_BE_ZERO):
+                continue
+            most = _MOST // 1_000 if field.name.endswith("_seconds") else _MOST
+            if not 0 < value <= most:
+                raise SettingsInvalid(f"xDS: {field.name} is {value}; it must be above 0 and at most {most}")
 
 
 _MAY_BE_ZERO = frozenset({"max_connection_age_seconds"})
+#: gRPC takes 32-bit numbers, and times in milliseconds.
+_MOST = 2**31 - 1

@@ -2,17 +2,24 @@
 
 There is no queue. The reader and the source set one event; the writer then asks the session for what is due from the
 newest snapshot, until nothing is. While a write waits for a slow client, any number of changes cost nothing.
+
+A write that has begun cannot be taken back, and until it is over gRPC can send no status either (tried with grpcio
+1.85: TOO_MANY_OPERATIONS, and the call is never ended). So a client that does not take a response is waited for, with
+its place and that one response as all that it costs; and whatever becomes of it, its stream ends then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
+from grpc import aio
 
 from hfi_core.proxies import ProxyRegistry
 from hfi_core.snapshot import NodeIdentity
@@ -25,13 +32,16 @@ from hfi_xds.session import RequestT, ResponseT, Session
 from hfi_xds.settings import XdsSettings
 from hfi_xds.source import ResourceSource
 
+log = logging.getLogger(__name__)
+
 MessageIn = TypeVar("MessageIn")
 MessageOut = TypeVar("MessageOut")
 
-
 NOT_READY = End(grpc.StatusCode.UNAVAILABLE, "this control plane has nothing to serve yet", "not_ready")
 SILENT = End(grpc.StatusCode.DEADLINE_EXCEEDED, "the first message did not come in time", "silent")
-SLOW = End(grpc.StatusCode.DEADLINE_EXCEEDED, "a response was not taken in time", "slow")
+#: Counted when it is noticed, not when it has come to an end.
+SLOW = End(grpc.StatusCode.DEADLINE_EXCEEDED, "a response was not taken in time")
+UNREADABLE = End(grpc.StatusCode.INVALID_ARGUMENT, "a message that cannot be read", "invalid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,10 +95,11 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
                 return await self._write(reader, write)
             finally:
                 reader.cancel()
-                with contextlib.suppress(asyncio.CancelledError, StreamRefused):
-                    await reader
+                # Before what the reader has to say, which may be an error of ours.
                 if self._registered is not None:
                     shared.proxies.stream_closed(self._registered.id)
+                with contextlib.suppress(asyncio.CancelledError, StreamRefused, DecodeError):
+                    await reader
 
     async def _read(self, requests: AsyncIterable[MessageIn]) -> None:
         async for message in requests:
@@ -132,27 +143,44 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
             await self._wake.wait()
 
     async def _send_due(self, write: Callable[[MessageOut], Awaitable[None]]) -> bool:
-        """Send what is due, until nothing is; False when the client does not take it."""
-        settings = self._shared.settings
+        """Send what is due, until nothing is; False when the client did not take it in time."""
         while self._registered is not None:
             snapshot = self._shared.source.for_node(self._registered)
             response = self._session.next(snapshot) if snapshot is not None else None
             self._report()
             if response is None:
                 break
-            try:
-                async with asyncio.timeout(settings.write_timeout_seconds):
-                    await write(self._codec.encode(response, settings.identifier))
-            except TimeoutError:
-                return False
+            message = self._codec.encode(response, self._shared.settings.identifier)
+            # Before its answer can be counted.
             self._shared.metrics.pushes.labels(label(response.type_url)).inc()
+            if not await self._in_time(write(message), self._registered):
+                return False
         return True
+
+    async def _in_time(self, write: Awaitable[None], node: NodeIdentity) -> bool:
+        """Wait until the client has taken it, and tell whether that was in time."""
+        seconds = self._shared.settings.write_timeout_seconds
+        writing = asyncio.ensure_future(write)
+        try:
+            done, _ = await asyncio.wait({writing}, timeout=seconds)
+            if not done:
+                self._shared.metrics.rejected_streams.labels("slow").inc()
+                log.warning("proxy %r has not taken a response for %g s; its stream ends when it has", node.id, seconds)
+            await writing
+        except aio.InternalError as gone:
+            # The client went in the middle of it. gRPC is about to cancel us, and is told nothing new.
+            raise asyncio.CancelledError from gone
+        finally:
+            writing.cancel()
+        return bool(done)
 
 
 def _refusal(reader: asyncio.Task[None]) -> End | None:
     """The end that a reader's error means; None when the client has just finished. Other errors are raised."""
     try:
         reader.result()
+    except DecodeError:
+        return UNREADABLE
     except StreamRefused as refused:
         return End(grpc.StatusCode[refused.code], refused.detail, "invalid")
     return None
