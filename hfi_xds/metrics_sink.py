@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Iterable, Sequence
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -26,6 +26,8 @@ from hfi_xds.stream import SILENT, UNREADABLE, Shared
 NAMELESS = End(grpc.StatusCode.INVALID_ARGUMENT, "the first message must carry identifier.node.id", "invalid")
 #: Series of one proxy. A VM defines at most 2,000 a rule table, and Envoy keeps the names of rules that have gone.
 MAX_SERIES = 20_000
+#: Envoy's gauge of whole seconds since its start.
+UPTIME = "server.uptime"
 #: Above it a float cannot hold every whole number; no counter gets there.
 MAX_VALUE = float(2**53)
 
@@ -40,6 +42,14 @@ def filter_counters(families: Iterable[pb.MetricFamily]) -> dict[str, int]:
         if values and all(0 <= value <= MAX_VALUE for value in values):
             found[family.name] = int(sum(values))
     return found
+
+
+def uptime_seconds(families: Iterable[pb.MetricFamily]) -> float | None:
+    """How long the proxy has run, as it says in a report; None when it does not. Pure."""
+    for family in families:
+        if family.name == UPTIME and family.type == pb.GAUGE:
+            return max((metric.gauge.value for metric in family.metric), default=None)
+    return None
 
 
 class MetricsSink:
@@ -85,12 +95,12 @@ class MetricsSink:
             self.take(node_id, message.envoy_metrics)
         return DONE
 
-    def take(self, node_id: str, families: Iterable[pb.MetricFamily]) -> None:
+    def take(self, node_id: str, families: Sequence[pb.MetricFamily]) -> None:
         """Take one report."""
         self._metrics.reports.inc()
         counters = filter_counters(families)
-        if not counters:
-            return
+        if not counters and node_id not in self._nodes:
+            return  # An Envoy without our filter, so far.
         self._nodes[node_id] = None
         self._nodes.move_to_end(node_id)
         if len(self._nodes) > MAX_PROXIES:
@@ -100,4 +110,4 @@ class MetricsSink:
         for name in [name for name in counters if name not in known][max(0, room) :]:
             del counters[name]
             self._metrics.report_series_dropped.inc()
-        self._counters.observe(node_id, counters)
+        self._counters.observe(node_id, counters, uptime_seconds(families))

@@ -19,6 +19,24 @@ def test_sums_only_grow_over_restarts_and_leavings() -> None:
     assert counters.totals["total_requests"] == 15
 
 
+def test_a_restart_is_told_by_the_uptime_where_no_counter_is_smaller() -> None:
+    counters = DataPlaneCounters()
+    for value, uptime in [(3, 40), (3, 41), (5, 1), (6, 2)]:
+        counters.observe("a", {TOTAL: value}, uptime)
+    assert counters.totals["total_requests"] == 3 + 6
+    counters.observe("a", {}, 0)
+    counters.observe("a", {TOTAL: 7}, 1)
+    assert counters.totals["total_requests"] == 3 + 6 + 7
+
+
+def test_one_smaller_counter_tells_that_all_began_anew() -> None:
+    counters = DataPlaneCounters()
+    counters.observe("a", {TOTAL: 9, RULE: 1})
+    counters.observe("a", {TOTAL: 4, RULE: 3})
+    assert counters.totals["total_requests"] == 9 + 4
+    assert counters.rules == {RuleKey("injected", "p", "r", "abort"): 1 + 3}
+
+
 def test_rules_are_counted_by_what_and_kind_and_the_rest_is_ignored() -> None:
     counters = DataPlaneCounters()
     counters.observe("a", {RULE: 4, "cluster.x.upstream_rq": 7, "wasmcustom.hfi.rule~odd": 1, "wasmcustom.hfi.new": 1})
