@@ -69,7 +69,12 @@ class Toolchain:
         cargo_home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
         renamed = {ROOT: "hfi", cargo_home: "cargo", self.sysroot / "lib/rustlib/src/rust": "rust"}
         flags = [f"--remap-path-prefix={path}={name}" for path, name in renamed.items()]
-        environment = {**os.environ, "RUSTC": self.rustc, "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags)}
+        environment = {
+            **os.environ,
+            "RUSTC": self.rustc,
+            "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
+            "HFI_BUILD": sources_digest()[:12],  # What the filter says in Envoy's log when it starts.
+        }
         if self.builds_std:
             # Building std is a nightly feature; for a distribution's compiler this is the way to it.
             environment["RUSTC_BOOTSTRAP"] = "1"
