@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Chance(u32);
 
-const MILLION: u32 = 1_000_000;
+pub(crate) const MILLION: u32 = 1_000_000;
 
 impl Chance {
     /// 0 %: never, whatever is rolled.
@@ -43,13 +43,22 @@ impl Chance {
         self == Chance::ALWAYS
     }
 
+    /// Whether a roll from 0 to 999,999 makes it happen. What a roll makes happen at some percentage, it makes
+    /// happen at every higher one.
+    #[must_use]
+    pub fn covers(self, roll: u32) -> bool {
+        roll < self.0
+    }
+
     /// Rolls once and says whether it happens. 0 and 100 are exact: nothing is rolled for them.
     pub fn fires(self, rolls: &mut impl Rolls) -> bool {
-        match self {
-            Chance::NEVER => false,
-            Chance::ALWAYS => true,
-            Chance(parts) => rolls.below_million() < parts,
-        }
+        if self.is_open() { self.covers(rolls.below_million()) } else { self == Chance::ALWAYS }
+    }
+
+    /// Whether it takes a roll to know: it is neither 0 nor 100 %.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self != Chance::NEVER && self != Chance::ALWAYS
     }
 }
 
@@ -57,6 +66,9 @@ impl Chance {
 pub trait Rolls {
     /// A uniformly distributed number from 0 to 999,999.
     fn below_million(&mut self) -> u32;
+
+    /// A uniformly distributed number from 0 up to, and without, 1.
+    fn uniform(&mut self) -> f64;
 }
 
 /// Rolls of a seeded generator: one seed always gives one sequence. Not for cryptography.
@@ -74,5 +86,9 @@ impl SeededRolls {
 impl Rolls for SeededRolls {
     fn below_million(&mut self) -> u32 {
         self.0.u32(0..MILLION)
+    }
+
+    fn uniform(&mut self) -> f64 {
+        self.0.f64()
     }
 }

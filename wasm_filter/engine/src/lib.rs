@@ -5,7 +5,7 @@
 //! native tests. Nothing in it panics: what cannot be used is a value that says why.
 //!
 //! - [`policy`] checks a policy document, and finds every problem at once;
-//! - [`snapshot`] compiles what the control plane sends;
+//! - [`snapshot`] compiles what the control plane sends, with an index of it;
 //! - [`decide`] answers for one request, [`explain`] says how it would;
 //! - [`questions`] puts checking and explaining into JSON, for other languages;
 //! - [`sse`] and [`config`] read the control plane's answers and the filter's bootstrap;
@@ -16,18 +16,28 @@
 pub mod chance;
 pub mod config;
 pub mod decide;
+mod draw;
+pub mod envelope;
 pub mod explain;
+mod fate;
 pub mod fault;
+mod index;
+pub mod injection;
+mod literals;
 pub mod matching;
 mod names;
+mod observer;
 pub mod pattern;
 pub mod policy;
 pub mod probe;
 pub mod problem;
 pub mod questions;
 mod reading;
+mod reasons;
 pub mod request;
 pub mod rule;
+pub mod rules;
 pub mod snapshot;
 pub mod sse;
 pub mod sync;
+pub mod tallies;

@@ -54,3 +54,21 @@ pub(crate) fn is_matchable_header(text: &str) -> bool {
 pub(crate) fn is_header_value(text: &str) -> bool {
     text.chars().all(|char| char == '\t' || (char >= ' ' && char != '\u{7f}'))
 }
+
+/// A service of gRPC, with its package: `shop.v1.Cart`.
+pub(crate) fn is_grpc_service(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.".contains(&byte))
+}
+
+/// A method of such a service.
+pub(crate) fn is_grpc_method(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// A header that no rule may change: the message would then be another than its framing says, or reach somebody
+/// else.
+pub(crate) fn is_bound_header(text: &str) -> bool {
+    ["host", "content-length", "transfer-encoding", "connection"]
+        .iter()
+        .any(|bound| text.eq_ignore_ascii_case(bound))
+}

@@ -12,20 +12,22 @@ use crate::matching;
 use crate::names;
 use crate::problem::{At, Problem};
 use crate::reading::Reading;
-use crate::rule::mode;
+use crate::rule::{exclude, limits, mode, seed};
 
 const MAX_RULES: usize = 256;
 const MAX_LABELS: usize = 64;
 const MAX_CLUSTER: usize = 253;
-/// What the compiled patterns of one policy may take together: 8 MiB is 800 of `[a-z0-9-]{1,63}`.
+/// What the compiled patterns of one policy may take together: 8 MiB is 1,500 of `[a-z0-9-]{1,63}`.
 const REGEX_BUDGET: usize = 8 << 20;
 
-/// Every problem of a policy document; none means that the engine runs it.
+/// Every problem of a policy document, of each place the first; none means that the engine runs it.
 #[must_use]
 pub fn check(document: &Value) -> Vec<Problem> {
     let mut reading = Reading::new(REGEX_BUDGET);
     // Readers say None of what they have reported; here only the reports matter.
     let _ = policy(document, &At::ROOT, &mut reading);
+    let mut places = HashSet::new();
+    reading.problems.retain(|problem| places.insert(problem.pointer.clone()));
     reading.problems
 }
 
@@ -96,18 +98,38 @@ fn few<'d>(value: &'d Value, at: &At, reading: &mut Reading) -> Option<&'d serde
 }
 
 fn spec(value: &Value, at: &At, reading: &mut Reading) -> Option<()> {
-    const KNOWN: [&str; 6] = ["priority", "enabled", "mode", "includeProbes", "selector", "rules"];
+    const KNOWN: [&str; 10] = [
+        "priority",
+        "enabled",
+        "mode",
+        "includeProbes",
+        "mark",
+        "seed",
+        "selector",
+        "exclude",
+        "limits",
+        "rules",
+    ];
     let members = reading.object(value, at, &KNOWN)?;
     if let Some(value) = members.defaulted("priority") {
         reading.whole(value, &at.key("priority"), i64::from(i32::MIN)..=i64::from(i32::MAX));
     }
-    for flag in ["enabled", "includeProbes"] {
+    for flag in ["enabled", "includeProbes", "mark"] {
         if let Some(value) = members.defaulted(flag) {
             reading.flag(value, &at.key(flag));
         }
     }
     if let Some(value) = members.defaulted("mode") {
         mode(value, &at.key("mode"), reading);
+    }
+    if let Some(value) = members.optional("seed") {
+        seed(value, &at.key("seed"), reading);
+    }
+    if let Some(value) = members.defaulted("exclude") {
+        exclude(value, &at.key("exclude"), reading);
+    }
+    if let Some(value) = members.optional("limits") {
+        limits(value, &at.key("limits"), reading);
     }
     if let Some(value) = members.defaulted("selector") {
         selector(value, &at.key("selector"), reading);
@@ -151,8 +173,9 @@ fn rule<'d>(value: &'d Value, at: &At, reading: &mut Reading) -> Option<&'d str>
     if let Some(value) = members.defaulted("match") {
         matching::read(value, &at.key("match"), reading);
     }
+    let late = members.optional("match").is_some_and(matching::looks_at_response);
     if let Some(value) = members.required("fault", at, reading) {
-        fault::read(value, &at.key("fault"), reading);
+        fault::read(value, &at.key("fault"), late, reading);
     }
     name
 }

@@ -30,13 +30,13 @@ impl Probes {
     }
 
     /// Which kind of probe the request is, if any.
-    pub(crate) fn kind<V: RequestView>(&self, request: &mut Request<'_, V>) -> Option<ProbeKind> {
+    pub(crate) fn kind<V: RequestView>(&self, request: &Request<'_, V>) -> Option<ProbeKind> {
         let path = request.path();
         if path.starts_with(GRPC_HEALTH) {
             Some(ProbeKind::GrpcHealth)
         } else if self.paths.iter().any(|probe| probe.as_bytes() == path) {
             Some(ProbeKind::Path)
-        } else if request.header("user-agent").iter().any(|agent| agent.starts_with(KUBE_PROBE)) {
+        } else if request.any_value("user-agent", &mut |agent| agent.starts_with(KUBE_PROBE)) {
             Some(ProbeKind::Kubelet)
         } else {
             None

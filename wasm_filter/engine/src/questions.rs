@@ -3,7 +3,8 @@
 //! `check`: a policy document in; out comes a list of `{"pointer", "detail"}`, empty when the document is good.
 //!
 //! `explain`: `{"snapshot", "now_ms", "request": {"method", "path", "headers": [[name, value], …]}}` in, and
-//! `probe_paths` when the filter has some. Out come `decision` (`{"policy", "rule"}` or null), `steps`,
+//! `probe_paths` when the filter has some. `request` may say with which `status` the upstream answers; without it,
+//! rules that look at the response are left open. Out come `decision` (`{"policy", "rule"}` or null), `steps`,
 //! `none_probability`, and `left_out`: the rules that no proxy could run either. A question that cannot be read
 //! is answered by `{"error"}`.
 
@@ -13,7 +14,7 @@ use crate::explain::{Step, explain};
 use crate::policy;
 use crate::probe::Probes;
 use crate::problem::{At, Problem};
-use crate::reading::Reading;
+use crate::reading::{Reading, or_default};
 use crate::request::{RequestView, Text};
 use crate::rule::Rule;
 use crate::snapshot::Snapshot;
@@ -46,11 +47,13 @@ struct Question {
     probes: Probes,
 }
 
-/// A request that somebody describes. Repeated headers are repeated pairs.
+/// A request that somebody describes, and the status of its response, if that is known. Repeated headers are
+/// repeated pairs.
 struct StatedRequest {
     method: String,
     path: String,
     headers: Vec<(String, String)>,
+    status: Option<u16>,
 }
 
 impl RequestView for StatedRequest {
@@ -62,14 +65,14 @@ impl RequestView for StatedRequest {
         self.path.as_bytes().into()
     }
 
-    fn header(&self, name: &str) -> Vec<Text<'_>> {
-        let stated = self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name));
-        let values: Vec<Text<'_>> = stated.map(|(_, value)| value.as_bytes().into()).collect();
+    fn any_value(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut stated =
+            self.headers.iter().filter(|(header, _)| header.eq_ignore_ascii_case(name)).peekable();
         match name {
             // In a proxy these are headers too.
-            ":method" if values.is_empty() => vec![self.method()],
-            ":path" if values.is_empty() => vec![self.path()],
-            _ => values,
+            ":method" if stated.peek().is_none() => test(self.method.as_bytes()),
+            ":path" if stated.peek().is_none() => test(self.path.as_bytes()),
+            _ => stated.any(|(_, value)| test(value.as_bytes())),
         }
     }
 }
@@ -100,7 +103,8 @@ impl Question {
     fn answer(&self) -> Result<Value, String> {
         let parsed =
             Snapshot::parse(self.snapshot.to_string().as_bytes()).map_err(|error| error.to_string())?;
-        let explained = explain(&parsed.snapshot, &self.request, self.now_ms, &self.probes);
+        let explained =
+            explain(&parsed.snapshot, &self.request, self.request.status, self.now_ms, &self.probes);
         let left_out = parsed.left_out.iter();
         Ok(json!({
             "decision": explained.decision.map(named),
@@ -120,6 +124,10 @@ impl StatedRequest {
         let method = reading.text(method, &at.key("method"))?.to_owned();
         let path = members.required("path", at, reading)?;
         let path = reading.text(path, &at.key("path"))?.to_owned();
+        let status = or_default(members.optional("status"), None, |value| {
+            let status = reading.whole(value, &at.key("status"), 100..=599)?;
+            u16::try_from(status).ok().map(Some)
+        })?;
         let at = &at.key("headers");
         let mut headers = Vec::new();
         let pairs = members.optional("headers").map(|value| reading.list(value, at));
@@ -130,7 +138,7 @@ impl StatedRequest {
                 .ok()?;
             headers.push((name, value));
         }
-        Some(StatedRequest { method, path, headers })
+        Some(StatedRequest { method, path, headers, status })
     }
 }
 
@@ -149,7 +157,7 @@ fn step(step: &Step<'_>) -> Value {
         "rule": step.rule.name,
         "mode": step.rule.mode.as_str(),
         "outcome": step.outcome.as_str(),
-        "reason": step.outcome.reason(),
+        "reason": step.reason(),
         "percentage": step.rule.fault.chance.percentage(),
         "probability": step.probability,
     })

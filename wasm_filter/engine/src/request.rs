@@ -6,28 +6,30 @@ use std::cell::OnceCell;
 /// One value of a header, or a path: bytes, for HTTP promises no UTF-8.
 pub type Text<'v> = Cow<'v, [u8]>;
 
-/// A request, as the host has it. Each part is asked for at most once a decision, and only when some rule
-/// needs it, for every question is a call out of the VM.
+/// A request, as the host has it. Asked only for what some rule needs, for every question may be a call out of the
+/// VM.
 pub trait RequestView {
-    /// `:method`; empty when there is none.
+    /// `:method`; empty when there is none. Asked for at most once a decision.
     fn method(&self) -> Text<'_>;
-    /// `:path` as the host hands it over, with query and fragment; empty when there is none.
+    /// `:path` as the host hands it over, with query and fragment; empty when there is none. Asked for at most once
+    /// a decision.
     fn path(&self) -> Text<'_>;
-    /// Every value of a header, in order; `name` is in lower case. Empty when the header is absent.
-    fn header(&self, name: &str) -> Vec<Text<'_>>;
+    /// Whether `test` holds for some value of a header; `name` is in lower case. Values come in order, and no more
+    /// of them after the first that it holds for.
+    fn any_value(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool;
 }
 
 /// A view that remembers what it was asked. Lives for one decision.
-pub(crate) struct Request<'v, V> {
+pub struct Request<'v, V> {
     view: &'v V,
     method: OnceCell<Text<'v>>,
     path: OnceCell<Text<'v>>,
-    headers: Vec<(&'v str, Vec<Text<'v>>)>,
 }
 
 impl<'v, V: RequestView> Request<'v, V> {
-    pub(crate) fn new(view: &'v V) -> Self {
-        Request { view, method: OnceCell::new(), path: OnceCell::new(), headers: Vec::new() }
+    /// Of one request.
+    pub fn new(view: &'v V) -> Self {
+        Request { view, method: OnceCell::new(), path: OnceCell::new() }
     }
 
     pub(crate) fn method(&self) -> &[u8] {
@@ -39,17 +41,34 @@ impl<'v, V: RequestView> Request<'v, V> {
         without_query(self.path.get_or_init(|| self.view.path()))
     }
 
-    pub(crate) fn header(&mut self, name: &'v str) -> &[Text<'v>] {
-        let known = self.headers.iter().position(|(known, _)| *known == name);
-        let at = known.unwrap_or_else(|| {
-            let mut values = self.view.header(name);
-            if let (true, Some(twin)) = (values.is_empty(), twin(name)) {
-                values = self.view.header(twin);
-            }
-            self.headers.push((name, values));
-            self.headers.len() - 1
+    /// The query, without `?` and fragment; empty when there is none.
+    pub(crate) fn query(&self) -> &[u8] {
+        let whole: &[u8] = self.path.get_or_init(|| self.view.path());
+        let rest = whole.get(self.path().len()..).unwrap_or_default();
+        let query = rest.strip_prefix(b"?").unwrap_or_default();
+        let end = memchr::memchr(b'#', query).unwrap_or(query.len());
+        query.get(..end).unwrap_or(query)
+    }
+
+    /// Whether `test` holds for some value of a header.
+    pub(crate) fn any_value(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let Some(twin) = twin(name) else { return self.view.any_value(name, test) };
+        let mut there = false;
+        let holds = self.view.any_value(name, &mut |value| {
+            there = true;
+            test(value)
         });
-        self.headers.get(at).map_or(&[], |(_, values)| values)
+        holds || (!there && self.view.any_value(twin, test))
+    }
+
+    /// The first value of a header.
+    pub(crate) fn first_value(&self, name: &str) -> Option<Vec<u8>> {
+        let mut first = None;
+        self.any_value(name, &mut |value| {
+            first = Some(value.to_vec());
+            true
+        });
+        first
     }
 }
 

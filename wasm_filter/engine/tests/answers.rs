@@ -128,6 +128,40 @@ fn explain_answers_steps_with_their_chances() {
     assert_eq!(answer["left_out"][0]["rule"], "bad");
 }
 
+/// Each step's outcome and probability, and the chance that none decides.
+fn chances(rules: &Value, request: &Value) -> (Vec<(String, f64)>, f64) {
+    let answer = explained(&json!({
+        "snapshot": {"version": "1", "epoch": "e", "server_time_ms": 0, "rules": rules},
+        "now_ms": 1, "request": request,
+    }));
+    assert_eq!(answer["left_out"], json!([]));
+    let step =
+        |step: &Value| (step["outcome"].as_str().unwrap().to_owned(), step["probability"].as_f64().unwrap());
+    (
+        answer["steps"].as_array().unwrap().iter().map(step).collect(),
+        answer["none_probability"].as_f64().unwrap(),
+    )
+}
+
+#[test]
+fn chances_of_turns_and_of_rules_that_look_at_the_response() {
+    let sequence = json!({"fault": {"percentage": 50, "sequence": [503, "pass"]}});
+    let late =
+        json!({"match": {"response": {"status": {"min": 500}}}, "fault": {"response": {"status": 418}}});
+    let half = json!({"fault": {"percentage": 50, "abort": {"httpStatus": 500}}});
+    let rules = json!([rule("l", late), rule("s", sequence), rule("h", half)]);
+    let step = |outcome: &str, probability: f64| (outcome.to_owned(), probability);
+    let request = |status: Value| json!({"method": "GET", "path": "/", "status": status});
+    // In the snapshot's order, each with what the rules that are asked before it leave.
+    let requests = [step("may_decide", 0.25), step("may_decide", 0.375)];
+    let unknown = [vec![step("awaits_response", 0.0)], requests.to_vec()].concat();
+    assert_eq!(chances(&rules, &request(json!(null))), (unknown, 0.375));
+    let wanted = [vec![step("decides", 0.375)], requests.to_vec()].concat();
+    assert_eq!(chances(&rules, &request(json!(503))), (wanted, 0.0));
+    let other = [vec![step("no_match", 0.0)], requests.to_vec()].concat();
+    assert_eq!(chances(&rules, &request(json!(200))), (other, 0.375));
+}
+
 #[test]
 fn a_question_that_cannot_be_read_is_answered_by_an_error() {
     let snapshot = json!({"version": "1", "epoch": "e", "server_time_ms": 0, "rules": []});
@@ -143,6 +177,7 @@ fn a_question_that_cannot_be_read_is_answered_by_an_error() {
         ),
         (json!({"now_ms": 1, "request": {"method": "", "path": "", "headers": 1}}), "must be a list"),
         (json!({"now_ms": 1, "request": request, "probe_paths": [1]}), "/probe_paths/0"),
+        (json!({"now_ms": 1, "request": {"method": "", "path": "", "status": 99}}), "/request/status"),
     ] {
         let answer = explained(&question);
         assert!(answer["error"].as_str().unwrap().contains(said), "{question}: {answer}");

@@ -6,10 +6,10 @@ mod common;
 use std::fs;
 use std::path::PathBuf;
 
-use common::{Asked, Counts};
+use common::{Asked, Proxy};
 use hfi_engine::chance::SeededRolls;
-use hfi_engine::decide::{Verdict, decide};
-use hfi_engine::explain::explain;
+use hfi_engine::decide::{Verdict, decide_response};
+use hfi_engine::explain::{Step, explain};
 use hfi_engine::probe::Probes;
 use hfi_engine::questions::explain_json;
 use hfi_engine::snapshot::Snapshot;
@@ -35,12 +35,17 @@ fn decided_as_written(case: &Value, name: &str) {
     let probes = Probes::default();
     let asked = Asked::from_json(&case["request"]);
 
-    let explained = explain(&snapshot, &asked, now_ms, &probes);
+    let status = case["request"]["status"].as_u64().map(|status| status.try_into().unwrap());
+    let explained = explain(&snapshot, &asked, status, now_ms, &probes);
     let decision = explained.decision.map(|rule| json!({"policy": rule.policy, "rule": rule.name}));
     assert_eq!(json!(decision), case["decision"], "{name}: {case}");
     let outcomes: Vec<_> = explained.steps.iter().map(|step| step.outcome.as_str()).collect();
     if let Some(wanted) = case.get("outcomes") {
         assert_eq!(&json!(outcomes), wanted, "{name}: {case}");
+    }
+    if let Some(wanted) = case.get("reasons") {
+        let reasons: Vec<_> = explained.steps.iter().map(Step::reason).collect();
+        assert_eq!(&json!(reasons), wanted, "{name}: {case}");
     }
 
     let question = json!({"snapshot": case["snapshot"], "now_ms": now_ms, "request": case["request"]});
@@ -51,13 +56,14 @@ fn decided_as_written(case: &Value, name: &str) {
     if outcomes.contains(&"may_decide") {
         return;
     }
-    let (mut rolls, mut counts) = (SeededRolls::new(1), Counts::default());
-    let decided = match decide(&snapshot, &asked, now_ms, &probes, &mut rolls, &mut counts) {
-        Verdict::Inject { rule, .. } => {
-            let rule = &snapshot.rules[rule];
-            json!({"policy": rule.policy, "rule": rule.name})
+    let mut proxy = Proxy { now_ms, ..Proxy::with(SeededRolls::new(1)) };
+    let decided = match (proxy.decide(&snapshot, &asked), status) {
+        (Verdict::Inject(injection), _) => Some(injection),
+        (Verdict::Await(awaiting), Some(status)) => {
+            decide_response(&snapshot, &awaiting, &asked, status, &mut proxy.desk())
         }
-        Verdict::Pass => Value::Null,
+        (Verdict::Pass | Verdict::Await(_), _) => None,
     };
-    assert_eq!(decided, case["decision"], "{name}: {case}");
+    let decided = decided.map(|found| json!({"policy": found.rule.policy, "rule": found.rule.name}));
+    assert_eq!(json!(decided), case["decision"], "{name}: {case}");
 }

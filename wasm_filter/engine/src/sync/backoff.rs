@@ -48,6 +48,10 @@ mod tests {
         fn below_million(&mut self) -> u32 {
             self.0
         }
+
+        fn uniform(&mut self) -> f64 {
+            f64::from(self.0) / 1e6
+        }
     }
 
     fn waits(roll: u32, count: usize) -> Vec<u64> {

@@ -40,10 +40,6 @@ impl<'b> Reader<'b> {
         self.0.is_empty()
     }
 
-    pub(super) fn rest(self) -> &'b [u8] {
-        self.0
-    }
-
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (array, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;

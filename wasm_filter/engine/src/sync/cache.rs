@@ -1,6 +1,6 @@
 //! What the leader leaves in shared data for the other VMs, for later ones, and for the next leader.
 //!
-//! Shared data outlives VMs, and a VM of another version of the filter may read it: each layout starts with its
+//! Shared data outlives VMs, and a VM of another version of the filter may read it: each layout has its
 //! number, and what cannot be read counts as absent.
 
 use std::time::Duration;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::bytes::{self, Reader};
 use super::clock::ServerClock;
 
-const CACHED_LAYOUT: u8 = 1;
+const CACHED_LAYOUT: u8 = 2;
 const PULSE_LAYOUT: u8 = 1;
 
 /// How far one is up to date, and with which store.
@@ -28,38 +28,37 @@ impl Position {
     }
 }
 
-/// A snapshot as it came, with the time at the server when it did.
+/// What is known of a cached snapshot. It is written behind the snapshot's own bytes, so that these, which may be
+/// megabytes, need not be copied to be written or read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cached<'b> {
+pub struct Cached {
     /// When it was taken over. Names it, beside other snapshots of this Envoy.
     pub stamp: Duration,
     /// The time at the server.
     pub clock: ServerClock,
-    /// JSON.
-    pub snapshot: &'b [u8],
 }
 
-impl<'b> Cached<'b> {
-    /// As written to shared data.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+impl Cached {
+    const LENGTH: usize = 25;
+
+    /// Makes a snapshot's bytes into what is written to shared data.
+    pub fn put_behind(&self, snapshot: &mut Vec<u8>) {
         let (wall, monotonic) = self.clock.offsets();
-        let mut written = Vec::with_capacity(32 + self.snapshot.len());
-        written.push(CACHED_LAYOUT);
-        written.extend_from_slice(&bytes::moment(self.stamp));
-        written.extend_from_slice(&wall.to_le_bytes());
-        written.extend_from_slice(&monotonic.to_le_bytes());
-        written.extend_from_slice(self.snapshot);
-        written
+        snapshot.push(CACHED_LAYOUT);
+        snapshot.extend_from_slice(&bytes::moment(self.stamp));
+        snapshot.extend_from_slice(&wall.to_le_bytes());
+        snapshot.extend_from_slice(&monotonic.to_le_bytes());
     }
 
-    /// What [`Cached::encode`] wrote; `None` for anything else.
+    /// Undoes [`Cached::put_behind`], which leaves the snapshot's bytes; `None` for anything else.
     #[must_use]
-    pub fn decode(written: &'b [u8]) -> Option<Cached<'b>> {
-        let mut reader = Reader::new(written, CACHED_LAYOUT)?;
+    pub fn take_from(written: &mut Vec<u8>) -> Option<Cached> {
+        let length = written.len().checked_sub(Cached::LENGTH)?;
+        let mut reader = Reader::new(written.get(length..)?, CACHED_LAYOUT)?;
         let stamp = reader.moment()?;
         let clock = ServerClock::from_offsets(reader.i64()?, reader.i64()?);
-        Some(Cached { stamp, clock, snapshot: reader.rest() })
+        written.truncate(length);
+        Some(Cached { stamp, clock })
     }
 }
 
@@ -117,14 +116,17 @@ mod tests {
     #[test]
     fn a_snapshot_survives_shared_data() {
         let clock = ServerClock::new(1_764_000_000_000, Duration::from_secs(9), Duration::from_secs(5));
+        let cached = Cached { stamp: Duration::new(5, 6), clock };
         for snapshot in [&b""[..], b"{}", &[0, 255]] {
-            let cached = Cached { stamp: Duration::new(5, 6), clock, snapshot };
-            let written = cached.encode();
-            assert_eq!(Cached::decode(&written), Some(cached));
-            assert_eq!(Cached::decode(&[&[9], &written[1..]].concat()), None);
+            let mut written = snapshot.to_vec();
+            cached.put_behind(&mut written);
+            assert_eq!(Cached::take_from(&mut written), Some(cached));
+            assert_eq!(written, snapshot);
         }
-        assert_eq!(Cached::decode(&[]), None);
-        assert_eq!(Cached::decode(&[CACHED_LAYOUT, 0, 0]), None);
+        let mut strange = vec![9; 100];
+        assert_eq!(Cached::take_from(&mut strange), None);
+        assert_eq!(strange.len(), 100);
+        assert_eq!(Cached::take_from(&mut vec![CACHED_LAYOUT, 0, 0]), None);
     }
 
     #[test]

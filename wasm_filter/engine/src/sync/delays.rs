@@ -27,14 +27,19 @@ impl<T> Delays<T> {
         self.held.remove(&(deadline, context))
     }
 
-    /// The request with the earliest deadline, once that has come: call it until there is none.
+    /// The request with the earliest deadline, once that has come or is [`EARLY`] away: call it until there is none.
     pub fn pop_due(&mut self, now: Duration) -> Option<(u32, T)> {
-        let first = self.held.first_entry()?;
-        if first.key().0 > now {
+        if !self.is_due(now) {
             return None;
         }
-        let ((_, context), held) = first.remove_entry();
+        let ((_, context), held) = self.held.pop_first()?;
         Some((context, held))
+    }
+
+    /// Whether there is one for [`Delays::pop_due`].
+    #[must_use]
+    pub fn is_due(&self, now: Duration) -> bool {
+        self.next().is_some_and(|deadline| deadline <= now.saturating_add(EARLY))
     }
 
     /// The earliest deadline.
@@ -56,11 +61,15 @@ impl<T> Delays<T> {
     }
 }
 
-/// The timer's period, in milliseconds, that next ends at or after `deadline`. Never zero, which would stop the
-/// timer: a deadline that has passed is due in a millisecond.
+/// A request may go on so much before its time: the timer counts whole milliseconds, and half of one early is as good
+/// as half of one late.
+pub const EARLY: Duration = Duration::from_micros(500);
+
+/// The timer's period, in milliseconds, that ends nearest to `deadline`, and at most [`EARLY`] before it. Never zero,
+/// which would stop the timer: a deadline that has passed is due in a millisecond.
 #[must_use]
 pub fn period_ms(now: Duration, deadline: Duration) -> u32 {
-    let wait = deadline.saturating_sub(now).as_nanos().div_ceil(1_000_000);
+    let wait = (deadline.saturating_sub(now).saturating_sub(EARLY)).as_nanos().div_ceil(1_000_000);
     u32::try_from(wait).unwrap_or(u32::MAX).max(1)
 }
 
@@ -103,14 +112,24 @@ mod tests {
     }
 
     #[test]
-    fn the_timer_is_never_early_and_never_stopped() {
+    fn goes_on_half_a_millisecond_early_and_no_more() {
+        let mut delays = Delays::default();
+        delays.hold(ms(10), 1, "a");
+        assert_eq!(due(&mut delays, Duration::from_micros(9_499)), []);
+        assert_eq!(due(&mut delays, Duration::from_micros(9_500)), [(1, "a")]);
+    }
+
+    #[test]
+    fn the_timer_ends_nearest_and_is_never_stopped() {
         let now = Duration::from_nanos(1_000_000_500);
         let table = [
             (now, 1),
             (now - ms(5), 1),
             (now + Duration::from_nanos(1), 1),
             (now + ms(1), 1),
-            (now + ms(1) + Duration::from_nanos(1), 2),
+            (now + Duration::from_micros(1_500), 1),
+            (now + Duration::from_micros(1_501), 2),
+            (now + ms(2), 2),
             (now + ms(250), 250),
             (Duration::MAX, u32::MAX),
         ];

@@ -35,16 +35,35 @@ pub struct Lease {
     pub until: Duration,
 }
 
+/// What one that would lead is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claim {
+    /// Write this lease: it leads when that goes through.
+    Take(Lease),
+    /// Give back the lease, for another to take.
+    GiveBack,
+    /// Leave the lease to others.
+    Leave,
+}
+
 impl Lease {
-    /// The lease to write in the place of `found`, or `None` when somebody else leads.
+    /// What to do about the lease that was `found`. `yields` says that this one serves requests, and that there is
+    /// another which does not.
     #[must_use]
-    pub fn claim(found: Option<Lease>, me: Candidate, now: Duration) -> Option<Lease> {
-        let mine = Lease { holder: me, until: now + TERM };
+    pub fn claim(found: Option<Lease>, me: Candidate, yields: bool, now: Duration) -> Claim {
+        let mine = Claim::Take(Lease { holder: me, until: now + TERM });
         match found {
-            None => Some(mine),
-            Some(lease) if lease.holder.id == me.id || lease.until <= now => Some(mine),
-            Some(lease) if lease.holder.generation < me.generation => Some(mine),
-            Some(_) => None,
+            Some(lease) if lease.holder.id == me.id => {
+                if yields {
+                    Claim::GiveBack
+                } else {
+                    mine
+                }
+            }
+            Some(lease) if lease.holder.generation < me.generation => mine,
+            Some(lease) if lease.until > now => Claim::Leave,
+            _ if yields => Claim::Leave,
+            _ => mine,
         }
     }
 
@@ -82,19 +101,22 @@ mod tests {
     #[test]
     fn who_gets_the_lease() {
         let later = NOW + Duration::from_nanos(1);
+        let take = Claim::Take(Lease { holder: ME, until: NOW + TERM });
+        // (what was found, what one that serves no requests does, what one does that could leave it to such a one)
         let table = [
-            ("nobody holds it", None, true),
-            ("mine, running", held_by(7, 3, later), true),
-            ("mine, over", held_by(7, 3, NOW), true),
-            ("another's, running", held_by(8, 3, later), false),
-            ("another's, over", held_by(8, 3, NOW), true),
-            ("another's of a lower generation", held_by(8, 2, later), true),
-            ("another's of a higher generation", held_by(8, 4, later), false),
-            ("another's of a higher generation, over", held_by(8, 4, NOW), true),
+            ("nobody holds it", None, take, Claim::Leave),
+            ("mine, running", held_by(7, 3, later), take, Claim::GiveBack),
+            ("mine, over", held_by(7, 3, NOW), take, Claim::GiveBack),
+            ("another's, running", held_by(8, 3, later), Claim::Leave, Claim::Leave),
+            ("another's, over", held_by(8, 3, NOW), take, Claim::Leave),
+            ("another's of a lower generation", held_by(8, 2, later), take, take),
+            ("another's of a lower generation, over", held_by(8, 2, NOW), take, take),
+            ("another's of a higher generation", held_by(8, 4, later), Claim::Leave, Claim::Leave),
+            ("another's of a higher generation, over", held_by(8, 4, NOW), take, Claim::Leave),
         ];
-        for (about, found, mine) in table {
-            let claimed = Lease::claim(found, ME, NOW);
-            assert_eq!(claimed, mine.then_some(Lease { holder: ME, until: NOW + TERM }), "{about}");
+        for (about, found, quiet, yields) in table {
+            assert_eq!(Lease::claim(found, ME, false, NOW), quiet, "{about}");
+            assert_eq!(Lease::claim(found, ME, true, NOW), yields, "{about}");
         }
     }
 

@@ -8,7 +8,8 @@
 //! 2. It leaves a [`cache::Cached`] snapshot in shared data, and then a small [`cache::Pulse`]. The pulse is the
 //!    truth about what is current; a VM that has missed a wake-up finds out by looking at the pulse.
 //! 3. It wakes those who are on the [`roster`].
-//! 4. [`staleness`] is the dead-man's switch, [`clock`] the time at the control plane, [`delays`] the requests
+//! 4. What all count together is in shared data, too: [`tally`] for one rule, [`quota`] for one policy.
+//! 5. [`staleness`] is the dead-man's switch, [`clock`] the time at the control plane, [`delays`] the requests
 //!    that are being held.
 //!
 //! A moment is a [`Duration`](std::time::Duration) since the host's monotonic origin, which is one for all VMs of
@@ -21,5 +22,7 @@ pub mod clock;
 pub mod delays;
 pub mod lease;
 pub mod poll;
+pub mod quota;
 pub mod roster;
 pub mod staleness;
+pub mod tally;

@@ -1,4 +1,4 @@
-//! Which queues to wake when there is something new.
+//! Which queues to wake when there is something new, and who could lead without stalling a worker.
 //!
 //! Envoy does not say when a VM is gone, and takes messages for its queue all the same; so each VM signs the
 //! roster again and again, and whoever has not for a while is struck off. Striking off one that lives is
@@ -13,37 +13,64 @@ pub const SIGN_EVERY: Duration = Duration::from_secs(5);
 /// Struck off after so long without a signature.
 pub const GONE_AFTER: Duration = Duration::from_secs(20);
 
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
-/// Queues, with when their owners last signed.
+/// Who is there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Roster {
-    entries: Vec<(u32, Duration)>,
+    entries: Vec<Entry>,
+}
+
+/// What a VM signs for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signature {
+    /// Its queue.
+    pub queue: u32,
+    /// Of its bootstrap.
+    pub generation: u64,
+    /// Whether it has never served a request, as that of the main thread never does.
+    pub quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    by: Signature,
+    signed: Duration,
 }
 
 impl Roster {
-    /// Signs for a queue, and strikes off those who are gone.
-    pub fn sign(&mut self, queue: u32, now: Duration) {
-        self.entries.retain(|(entry, signed)| *entry != queue && *signed + GONE_AFTER > now);
-        self.entries.push((queue, now));
+    /// Signs, and strikes off those who are gone.
+    pub fn sign(&mut self, by: Signature, now: Duration) {
+        self.entries.retain(|entry| entry.by.queue != by.queue && entry.signed + GONE_AFTER > now);
+        self.entries.push(Entry { by, signed: now });
+    }
+
+    /// Whether another is quiet, and would not lead by an older bootstrap than `own`.
+    #[must_use]
+    pub fn has_quiet(&self, own: Signature, now: Duration) -> bool {
+        self.entries.iter().any(|Entry { by, signed }| {
+            by.queue != own.queue && by.quiet && by.generation >= own.generation && *signed + GONE_AFTER > now
+        })
     }
 
     /// Takes queues off: one's own when leaving, or such as turned out not to exist.
     pub fn strike_off(&mut self, queues: &[u32]) {
-        self.entries.retain(|(entry, _)| !queues.contains(entry));
+        self.entries.retain(|entry| !queues.contains(&entry.by.queue));
     }
 
     /// Everybody else's queues.
     pub fn others(&self, own: u32) -> impl Iterator<Item = u32> + '_ {
-        self.entries.iter().map(|(queue, _)| *queue).filter(move |queue| *queue != own)
+        self.entries.iter().map(|entry| entry.by.queue).filter(move |queue| *queue != own)
     }
 
     /// As written to shared data.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut written = vec![LAYOUT];
-        for (queue, signed) in &self.entries {
-            written.extend_from_slice(&queue.to_le_bytes());
+        for Entry { by, signed } in &self.entries {
+            written.extend_from_slice(&by.queue.to_le_bytes());
+            written.extend_from_slice(&by.generation.to_le_bytes());
+            written.extend_from_slice(&u32::from(by.quiet).to_le_bytes());
             written.extend_from_slice(&bytes::moment(*signed));
         }
         written
@@ -56,11 +83,12 @@ impl Roster {
     }
 }
 
-fn read(written: &[u8]) -> Option<Vec<(u32, Duration)>> {
+fn read(written: &[u8]) -> Option<Vec<Entry>> {
     let mut reader = Reader::new(written, LAYOUT)?;
     let mut entries = Vec::new();
     while !reader.is_empty() {
-        entries.push((reader.u32()?, reader.moment()?));
+        let by = Signature { queue: reader.u32()?, generation: reader.u64()?, quiet: reader.u32()? != 0 };
+        entries.push(Entry { by, signed: reader.moment()? });
     }
     Some(entries)
 }
@@ -73,10 +101,14 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
+    const fn by(queue: u32, generation: u64, quiet: bool) -> Signature {
+        Signature { queue, generation, quiet }
+    }
+
     fn signed(signatures: &[(u32, u64)]) -> Roster {
         let mut roster = Roster::default();
         for (queue, seconds) in signatures {
-            roster.sign(*queue, at(*seconds));
+            roster.sign(by(*queue, 1, false), at(*seconds));
         }
         roster
     }
@@ -102,8 +134,26 @@ mod tests {
     }
 
     #[test]
+    fn somebody_else_could_lead() {
+        let table = [
+            ("it serves requests, too", by(2, 3, false), 100, false),
+            ("it is quiet", by(2, 3, true), 100, true),
+            ("of a newer bootstrap", by(2, 4, true), 100, true),
+            ("of an older bootstrap", by(2, 2, true), 100, false),
+            ("oneself", by(1, 3, true), 100, false),
+            ("gone", by(2, 3, true), 80, false),
+        ];
+        for (about, other, signed, expected) in table {
+            let mut roster = Roster::default();
+            roster.sign(other, at(signed));
+            assert_eq!(roster.has_quiet(by(1, 3, false), at(100)), expected, "{about}");
+        }
+    }
+
+    #[test]
     fn survives_shared_data() {
-        let roster = signed(&[(1, 100), (u32::MAX, 103)]);
+        let mut roster = signed(&[(1, 100), (u32::MAX, 103)]);
+        roster.sign(by(5, u64::MAX, true), at(104));
         let written = roster.encode();
         assert_eq!(Roster::decode(&written), roster);
         assert_eq!(Roster::decode(&written[..written.len() - 1]), Roster::default());
