@@ -1,69 +1,79 @@
-//! What the requests of one root context share: rules, held requests, the one timer.
+//! What the requests of one root context share, and what each of them is to get.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
 
 use hfi_engine::chance::SeededRolls;
-use hfi_engine::decide::Verdict;
-use hfi_engine::fault::Abort;
+use hfi_engine::decide::{Desk, Verdict, decide, decide_response};
+use hfi_engine::injection::Injection;
 use hfi_engine::probe::Probes;
-use hfi_engine::rule::Rule;
-use hfi_engine::sync::delays::{Delays, period_ms};
+use hfi_engine::request::RequestView;
 
 use crate::active::Active;
-use crate::host;
+use crate::counting::Counting;
 use crate::metrics::Metrics;
-
-const NEVER: Duration = Duration::MAX;
+use crate::tallies::{Place, SharedTallies};
+use crate::view::View;
+use crate::waiting::Waiting;
 
 /// Shared by a root context and the contexts of its requests.
 pub struct Filter {
-    root: u32,
-    pub metrics: Metrics,
+    pub metrics: Rc<Metrics>,
+    pub waiting: Waiting,
     probes: RefCell<Probes>,
     rolls: RefCell<SeededRolls>,
     active: RefCell<Option<Rc<Active>>>,
-    stopped: Cell<bool>,
-    delays: RefCell<Delays<Held>>,
-    /// When the timer of the root context rings next; the host starts it anew after each tick.
-    rings_at: Cell<Duration>,
+    stale: Cell<bool>,
+    /// This VM, beside others of this Envoy.
+    vm: Cell<u64>,
+    busy: Cell<bool>,
 }
 
-/// A request that is being held, by what is to happen to it.
-pub enum Held {
-    /// It goes on.
-    Resume,
-    /// It is answered as this rule says.
-    Abort(Rc<Rule>),
-}
-
-/// What becomes of a request now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a request gets.
 pub enum Course {
-    GoesOn,
-    Answered,
-    HeldUntil(Duration),
+    Pass,
+    /// Ask again when the response is there.
+    Await(Box<Awaiting>),
+    Inject(Box<Treatment>),
 }
 
-impl Filter {
-    pub fn new(root: u32) -> Filter {
+/// Rules that look at the response, of the snapshot that the request began with.
+pub struct Awaiting {
+    active: Rc<Active>,
+    rules: Vec<usize>,
+    request: View,
+}
+
+/// A fault, and the place within its policy's limits that it takes.
+pub struct Treatment {
+    pub injection: Injection,
+    pub place: Option<Place>,
+    /// Whether the request is a HEAD, so that its response has no body; where that matters.
+    pub is_head: bool,
+}
+
+impl Default for Filter {
+    fn default() -> Self {
+        let metrics = Rc::new(Metrics::default());
         Filter {
-            root,
-            metrics: Metrics::default(),
+            waiting: Waiting::new(Rc::clone(&metrics)),
+            metrics,
             probes: RefCell::default(),
             rolls: RefCell::new(SeededRolls::new(0)),
             active: RefCell::default(),
-            stopped: Cell::new(false),
-            delays: RefCell::default(),
-            rings_at: Cell::new(NEVER),
+            stale: Cell::new(false),
+            vm: Cell::new(0),
+            busy: Cell::new(false),
         }
     }
+}
 
-    /// Takes over a bootstrap. `seed` sets this VM's rolls apart from those of others.
-    pub fn configure(&self, probes: Probes, seed: u64) {
+impl Filter {
+    /// Takes over a bootstrap. `id` sets this VM's rolls and places apart from those of others.
+    pub fn configure(&self, probes: Probes, id: u64) {
         self.probes.replace(probes);
-        self.rolls.replace(SeededRolls::new(seed));
+        self.rolls.replace(SeededRolls::new(id));
+        self.vm.set(id);
     }
 
     /// What requests run by.
@@ -77,102 +87,67 @@ impl Filter {
     }
 
     /// Whether faults stop, for want of word from the control plane.
-    pub fn stop_faults(&self, stopped: bool) {
-        self.stopped.set(stopped);
+    pub fn set_stale(&self, stale: bool) {
+        self.stale.set(stale);
     }
 
-    /// Decides about the request of `context`, which is the active one, and sees to it.
-    pub fn treat(&self, context: u32) -> Course {
+    /// There is a request.
+    pub fn serve(&self) {
+        self.busy.set(true);
+    }
+
+    /// Whether there has ever been a request.
+    pub fn is_busy(&self) -> bool {
+        self.busy.get()
+    }
+
+    /// Decides about the request of the active context.
+    pub fn decide(&self) -> Course {
         self.metrics.total_requests.add(1);
-        if self.stopped.get() {
-            return Course::GoesOn;
-        }
-        let Some(active) = self.active() else { return Course::GoesOn };
-        let verdict = active.decide(&self.probes.borrow(), &mut *self.rolls.borrow_mut(), &self.metrics);
-        let Verdict::Inject { rule, delay, abort } = verdict else { return Course::GoesOn };
-        let Some(rule) = active.rule(rule) else { return Course::GoesOn };
-        match (delay, abort) {
-            (Some(wait), None) => self.hold(context, wait, Held::Resume),
-            (Some(wait), Some(_)) => self.hold(context, wait, Held::Abort(Rc::clone(rule))),
-            (None, Some(abort)) => {
-                respond(rule, abort);
-                Course::Answered
+        let Some(active) = self.active().filter(|active| !active.rules.is_empty()) else {
+            return Course::Pass;
+        };
+        let request = View::default();
+        let (verdict, tallies) = self.at_desk(&active, |desk| decide(&active.rules, &request, desk));
+        match verdict {
+            Verdict::Pass => Course::Pass,
+            Verdict::Await(rules) => {
+                let request = request.kept();
+                Course::Await(Box::new(Awaiting { active, rules, request }))
             }
-            (None, None) => Course::GoesOn,
+            Verdict::Inject(injection) => Course::Inject(Treatment::new(injection, tallies, &request)),
         }
     }
 
-    fn hold(&self, context: u32, wait: Duration, held: Held) -> Course {
-        let now = host::monotonic();
-        let deadline = now + wait;
-        self.delays.borrow_mut().hold(deadline, context, held);
-        self.metrics.active_delays.add(1);
-        if deadline < self.rings_at.get() && host::enter(self.root) {
-            self.arm(now, deadline);
-            host::enter(context);
-        }
-        Course::HeldUntil(deadline)
+    /// Decides about a response, by its status.
+    pub fn decide_response(&self, awaiting: &Awaiting, status: u16) -> Option<Box<Treatment>> {
+        let Awaiting { active, rules, request } = awaiting;
+        let (injection, tallies) =
+            self.at_desk(active, |desk| decide_response(&active.rules, rules, request, status, desk));
+        Some(Treatment::new(injection?, tallies, request))
     }
 
-    /// A request is over, however it ended: it frees its place.
-    pub fn let_go(&self, context: u32, deadline: Duration) {
-        if self.delays.borrow_mut().let_go(deadline, context).is_some() {
-            self.metrics.active_delays.add(-1);
-        }
-    }
-
-    /// Sees to the held requests whose time has come. To be called by the root context.
-    pub fn release_due(&self, now: Duration) {
-        let mut left = false;
-        while let Some((context, held)) = self.pop_due(now) {
-            self.metrics.active_delays.add(-1);
-            if !host::enter(context) {
-                continue;
-            }
-            left = true;
-            match held {
-                Held::Resume => host::resume(),
-                Held::Abort(rule) => match &rule.fault.abort {
-                    Some(abort) => respond(&rule, abort),
-                    None => host::resume(),
-                },
-            }
-        }
-        if left {
-            host::enter(self.root);
-        }
-    }
-
-    fn pop_due(&self, now: Duration) -> Option<(u32, Held)> {
-        self.delays.borrow_mut().pop_due(now)
-    }
-
-    /// Has the timer ring at `other`, or for the next held request if that is earlier. To be called by the root
-    /// context.
-    pub fn rearm(&self, now: Duration, other: Duration) {
-        let next = self.delays.borrow().next().map_or(other, |deadline| deadline.min(other));
-        self.arm(now, next);
-    }
-
-    fn arm(&self, now: Duration, at: Duration) {
-        let period = period_ms(now, at);
-        self.rings_at.set(now + Duration::from_millis(period.into()));
-        host::set_tick_period(period);
-    }
-
-    /// Stops the timer: the host would go on ringing for a context that is gone.
-    pub fn disarm(&self) {
-        self.rings_at.set(NEVER);
-        host::set_tick_period(0);
+    fn at_desk<A>(
+        &self,
+        active: &Active,
+        ask: impl FnOnce(&mut Desk<'_, SeededRolls, SharedTallies, Counting<'_>>) -> A,
+    ) -> (A, SharedTallies) {
+        let mut tallies = SharedTallies::new(self.vm.get());
+        let answer = ask(&mut Desk {
+            now_ms: active.now_ms(),
+            stale: self.stale.get(),
+            probes: &self.probes.borrow(),
+            rolls: &mut self.rolls.borrow_mut(),
+            tallies: &mut tallies,
+            observer: &mut Counting { places: &active.places, metrics: &self.metrics },
+        });
+        (answer, tallies)
     }
 }
 
-/// Answers the request of the active context, and says who did: nobody should take an injected fault for a real
-/// one.
-fn respond(rule: &Rule, abort: &Abort) {
-    let fault = format!("{}/{}", rule.policy, rule.name);
-    let mut headers: Vec<(&str, &str)> =
-        abort.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-    headers.push(("x-hfi-fault", &fault));
-    host::respond(abort.status, headers, abort.body.as_deref().map(str::as_bytes));
+impl Treatment {
+    fn new(injection: Injection, tallies: SharedTallies, request: &View) -> Box<Treatment> {
+        let is_head = injection.response().is_some() && *request.method() == *b"HEAD";
+        Box::new(Treatment { injection, place: tallies.into_place(), is_head })
+    }
 }

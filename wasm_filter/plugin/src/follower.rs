@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use hfi_engine::snapshot::Snapshot;
 use hfi_engine::sync::cache::{Cached, Position, Pulse};
 use hfi_engine::sync::clock::ServerClock;
 use hfi_engine::sync::staleness::{Change, Staleness};
 
 use crate::active::Active;
 use crate::filter::Filter;
-use crate::shared;
+use crate::{host, shared};
+use hfi_engine::snapshot::RuleSet;
 
 /// One VM's view of what is current.
 pub struct Follower {
@@ -37,50 +37,54 @@ impl Follower {
         self.pulse.as_ref().map(|pulse| pulse.stamp)
     }
 
+    /// When the control plane last gave a good answer.
+    pub fn heard(&self) -> Option<Duration> {
+        self.pulse.as_ref().map(|pulse| pulse.heard)
+    }
+
     /// Looks at the pulse, and at what it names if that is not what one has.
     pub fn catch_up(&mut self, now: Duration) -> Option<Change> {
         let pulse = shared::pulse()?;
         if self.seen.is_none_or(|(stamp, _)| stamp != pulse.stamp) {
             self.take_over_cached();
         }
-        self.filter.metrics.snapshot_version.set(pulse.position.version);
+        self.filter.metrics.snapshot_version.record(pulse.position.version);
         let change = self.staleness.look(now, pulse.heard);
-        self.filter.stop_faults(self.staleness.is_stale());
+        self.filter.set_stale(self.staleness.is_stale());
         self.pulse = Some(pulse);
         change
     }
 
     fn take_over_cached(&mut self) {
-        let written = shared::snapshot();
-        let Some(cached) = Cached::decode(&written) else { return };
+        let mut written = shared::snapshot();
+        let Some(cached) = Cached::take_from(&mut written) else { return };
         if self.seen.is_some_and(|(stamp, _)| stamp == cached.stamp) {
             return;
         }
-        match self.next(cached.snapshot) {
+        match self.open(written) {
             // The leader has already counted, and logged, what is left out.
-            Ok(parsed) => self.take_over(parsed.snapshot, cached.clock, cached.stamp),
-            Err(error) => {
+            Some(rules) => self.take_over(rules, cached.clock, cached.stamp),
+            None => {
                 self.seen = Some((cached.stamp, false));
                 self.filter.metrics.errors.add(1);
-                log::warn!("the cached snapshot cannot be used: {error}");
+                log::warn!("the cached snapshot cannot be used: another version of the filter wrote it");
             }
         }
     }
 
-    /// Compiles a snapshot; what did not change is taken over from the one before.
-    pub fn next(
-        &self,
-        data: &[u8],
-    ) -> Result<hfi_engine::snapshot::Parsed, hfi_engine::snapshot::SnapshotError> {
-        match self.filter.active() {
-            Some(active) => active.snapshot.next(data),
-            None => Snapshot::parse(data),
-        }
+    /// Makes rules of what a leader compiled; what did not change is taken over from those before.
+    pub fn open(&self, image: Vec<u8>) -> Option<RuleSet> {
+        let began = host::monotonic();
+        let before = self.filter.active();
+        let rules = RuleSet::open(image, before.as_deref().map(|active| &active.rules))?;
+        let took = host::monotonic().saturating_sub(began).as_micros();
+        self.filter.metrics.takeover_us.record(u64::try_from(took).unwrap_or(u64::MAX));
+        Some(rules)
     }
 
     /// From now on, requests run by this.
-    pub fn take_over(&mut self, snapshot: Snapshot, clock: ServerClock, stamp: Duration) {
+    pub fn take_over(&mut self, rules: RuleSet, clock: ServerClock, stamp: Duration) {
         self.seen = Some((stamp, true));
-        self.filter.activate(Active::new(snapshot, clock));
+        self.filter.activate(Active::new(rules, clock));
     }
 }

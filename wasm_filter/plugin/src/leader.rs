@@ -9,11 +9,13 @@ use hfi_engine::sync::cache::{Cached, Position, Pulse};
 use hfi_engine::sync::clock::ServerClock;
 use hfi_engine::sync::lease::Candidate;
 use hfi_engine::sync::poll::{Answer, Node, Poller, Reply, question};
+use hfi_engine::sync::roster::Signature;
 
 use crate::filter::Filter;
 use crate::follower::Follower;
 use crate::pairs::pairs;
 use crate::{host, shared};
+use hfi_engine::snapshot::{Compiled, Compiler};
 
 /// One VM's part in leading.
 pub struct Leader {
@@ -24,6 +26,8 @@ pub struct Leader {
     /// This VM's own queue, which it need not wake.
     queue: u32,
     leads: bool,
+    /// Remembers what it has compiled, while one leads.
+    compiler: Compiler,
     poller: Poller,
     call: Option<u32>,
     rolls: SeededRolls,
@@ -38,6 +42,7 @@ impl Leader {
             me: Candidate { id, generation: config.generation },
             queue,
             leads: false,
+            compiler: Compiler::default(),
             poller: Poller::new(&config),
             call: None,
             rolls: SeededRolls::new(id),
@@ -56,11 +61,18 @@ impl Leader {
         self.leads.then(|| self.poller.next())
     }
 
-    /// Takes, keeps or loses the lead.
+    /// What this VM signs the roster with.
+    pub fn signature(&self) -> Signature {
+        Signature { queue: self.queue, generation: self.me.generation, quiet: !self.filter.is_busy() }
+    }
+
+    /// Takes, keeps, loses or gives back the lead.
     pub fn campaign(&mut self, now: Duration) {
-        let led = std::mem::replace(&mut self.leads, shared::lead(self.me, now));
+        let leads = shared::lead(self.me, self.signature(), now);
+        let led = std::mem::replace(&mut self.leads, leads);
         if led != self.leads {
             log::info!("{} the lead", if self.leads { "takes" } else { "lost" });
+            self.compiler = Compiler::default();
             self.poller.forget();
             self.call = None;
         }
@@ -98,15 +110,18 @@ impl Leader {
             let found = pairs(&headers).find(|(key, _)| *key == name.as_bytes());
             found.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default()
         };
-        let answer = Answer {
+        let reply = Answer {
             status: header(":status"),
             content_type: header("content-type"),
             version: header("x-hfi-version"),
             epoch: header("x-hfi-epoch"),
             body: &body,
-        };
-        match answer.read(follower.position()) {
-            Reply::Update(data) => self.update(&data, follower, now),
+        }
+        .read(follower.position());
+        // It may have megabytes, and what is made of it has as many again.
+        drop(body);
+        match reply {
+            Reply::Update(data) => self.update(data, follower, now),
             Reply::Current(position) => self.heard(position, follower, now),
             Reply::Behind(offered) => self.behind(&offered, follower.position(), now),
             Reply::Unreachable(why) => self.unreachable(now, &why),
@@ -114,24 +129,30 @@ impl Leader {
         }
     }
 
-    fn update(&mut self, data: &str, follower: &mut Follower, now: Duration) {
-        let parsed = match follower.next(data.as_bytes()) {
-            Ok(parsed) => parsed,
+    fn update(&mut self, data: String, follower: &mut Follower, now: Duration) {
+        let compiled = self.compiler.compile(data.as_bytes());
+        drop(data);
+        let Compiled { mut image, left_out } = match compiled {
+            Ok(compiled) => compiled,
             Err(error) => return self.wrong(now, &error.to_string()),
         };
-        let snapshot = parsed.snapshot;
-        let offered = Position { epoch: snapshot.epoch.clone(), version: snapshot.version };
+        let Some(rules) = follower.open(image.clone()) else {
+            return self.wrong(now, "what was compiled cannot be opened");
+        };
+        let offered = Position { epoch: rules.epoch().to_owned(), version: rules.version() };
         if follower.position().is_some_and(|ours| ours.is_ahead_of(&offered)) {
             return self.behind(&offered, follower.position(), now);
         }
-        for left_out in &parsed.left_out {
+        for left_out in &left_out {
             self.filter.metrics.errors.add(1);
             log::warn!("left out {}/{}: {}", left_out.policy, left_out.rule, left_out.problem);
         }
-        let clock = ServerClock::new(snapshot.server_time_ms, host::wall(), now);
+        let clock = ServerClock::new(rules.server_time_ms(), host::wall(), now);
         let stamp = now;
         // First the snapshot, then what names it, then who is to look.
-        shared::set_snapshot(&Cached { stamp, clock, snapshot: data.as_bytes() });
+        Cached { stamp, clock }.put_behind(&mut image);
+        shared::set_snapshot(&image);
+        drop(image);
         // Another epoch is news, but not so urgent: two stores behind one address would be asked in turns, each
         // for its own, as fast as they answer.
         let progress = follower
@@ -139,8 +160,8 @@ impl Leader {
             .is_none_or(|ours| ours.epoch == offered.epoch && ours.version != offered.version);
         shared::set_pulse(&Pulse { heard: now, stamp, position: offered });
         shared::wake_others(self.queue);
-        log::info!("version {}: {} rules", snapshot.version, snapshot.rules.len());
-        follower.take_over(snapshot, clock, stamp);
+        log::info!("version {}: {} rules", rules.version(), rules.len());
+        follower.take_over(rules, clock, stamp);
         self.worked(now, progress);
     }
 

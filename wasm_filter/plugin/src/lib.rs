@@ -10,6 +10,9 @@
 //!    the VM has returned. So a `RefCell` is borrowed for as long as one line takes, and never across a callback.
 
 mod active;
+mod answer;
+mod body;
+mod counting;
 mod exchange;
 mod filter;
 mod follower;
@@ -18,9 +21,12 @@ mod leader;
 mod metrics;
 mod node;
 mod pairs;
+mod rewrite;
 mod root;
 mod shared;
+mod tallies;
 mod view;
+mod waiting;
 
 use proxy_wasm::types::LogLevel;
 

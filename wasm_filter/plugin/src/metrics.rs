@@ -1,31 +1,27 @@
 //! What the filter counts; Envoy shows it under `wasmcustom.` (METRICS.md).
+//!
+//! Counts are added up here, and handed over by the next tick ([`Metrics::flush`]): one call to the host for many
+//! requests, and none on a request's own way.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
-use hfi_engine::decide::Kind;
-use hfi_engine::rule::Rule;
-
-use crate::host;
+use crate::host::metric as host;
 
 /// Series of rules, in each VM. Beyond that a rule is counted in the sums alone: policies come and go, and Envoy
 /// never forgets a metric.
 const MOST_SERIES: usize = 2000;
 
 /// A metric that is defined at first use, so that nothing is asked of the host while a context is built.
-pub struct Metric {
+struct Lazy {
     name: &'static str,
     define: fn(&str) -> Option<u32>,
     id: Cell<Option<u32>>,
 }
 
-impl Metric {
-    fn counter(name: &'static str) -> Metric {
-        Metric { name, define: host::counter, id: Cell::new(None) }
-    }
-
-    fn gauge(name: &'static str) -> Metric {
-        Metric { name, define: host::gauge, id: Cell::new(None) }
+impl Lazy {
+    fn new(name: &'static str, define: fn(&str) -> Option<u32>) -> Lazy {
+        Lazy { name, define, id: Cell::new(None) }
     }
 
     fn id(&self) -> Option<u32> {
@@ -34,100 +30,140 @@ impl Metric {
         }
         self.id.get()
     }
+}
 
-    /// Adds to it.
+/// A counter, or a gauge to which all VMs add.
+pub struct Sum {
+    metric: Lazy,
+    pending: Cell<i64>,
+}
+
+impl Sum {
+    fn new(name: &'static str, define: fn(&str) -> Option<u32>) -> Sum {
+        Sum { metric: Lazy::new(name, define), pending: Cell::new(0) }
+    }
+
+    /// Adds to it; Envoy knows with the next tick.
     pub fn add(&self, count: i64) {
-        if let Some(id) = self.id() {
-            host::add(id, count);
-        }
+        self.pending.set(self.pending.get().saturating_add(count));
     }
 
-    /// Sets it.
-    pub fn set(&self, value: u64) {
-        if let Some(id) = self.id() {
-            host::set(id, value);
+    fn flush(&self) {
+        let pending = self.pending.take();
+        if let (true, Some(id)) = (pending != 0, self.metric.id()) {
+            host::add(id, pending);
         }
     }
 }
 
-/// What can happen to a rule.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum What {
-    Matched,
-    Injected(Kind),
-    Shadowed(Kind),
-}
+/// A gauge that is set, or a histogram.
+pub struct Level(Lazy);
 
-impl What {
-    /// How many there are.
-    pub const COUNT: usize = 7;
-
-    /// Below [`What::COUNT`].
-    pub fn index(self) -> usize {
-        match self {
-            What::Matched => 0,
-            What::Injected(kind) => 1 + kind as usize,
-            What::Shadowed(kind) => 4 + kind as usize,
+impl Level {
+    /// Sets it, or puts a value into it.
+    pub fn record(&self, value: u64) {
+        if let Some(id) = self.0.id() {
+            host::record(id, value);
         }
-    }
-
-    fn series(self, rule: &Rule) -> String {
-        let (what, kind) = match self {
-            What::Matched => ("matched", "any"),
-            What::Injected(kind) => ("injected", kind.as_str()),
-            What::Shadowed(kind) => ("shadowed", kind.as_str()),
-        };
-        format!("hfi.rule~{what}~{}~{}~{kind}", rule.policy, rule.name)
     }
 }
 
 /// All of it.
 pub struct Metrics {
-    pub total_requests: Metric,
-    pub rules_matched: Metric,
-    pub faults_injected: Metric,
-    pub errors: Metric,
-    pub snapshot_version: Metric,
-    pub active_delays: Metric,
-    series: RefCell<HashMap<String, u32>>,
+    pub total_requests: Sum,
+    pub rules_matched: Sum,
+    pub faults_injected: Sum,
+    pub errors: Sum,
+    pub active_delays: Sum,
+    pub snapshot_version: Level,
+    pub snapshot_age_seconds: Level,
+    pub delay_ms: Level,
+    pub takeover_us: Level,
+    series: RefCell<Series>,
+}
+
+/// The counters of rules. One that is counted again by a later snapshot is not defined anew.
+#[derive(Default)]
+struct Series {
+    by_name: HashMap<String, usize>,
+    counters: Vec<Counter>,
+    /// Those with something pending.
+    touched: Vec<usize>,
+}
+
+struct Counter {
+    id: u32,
+    pending: i64,
 }
 
 impl Default for Metrics {
     fn default() -> Self {
         Metrics {
-            total_requests: Metric::counter("hfi.total_requests"),
-            rules_matched: Metric::counter("hfi.rules_matched"),
-            faults_injected: Metric::counter("hfi.faults_injected"),
-            errors: Metric::counter("hfi.errors"),
-            snapshot_version: Metric::gauge("hfi.snapshot_version"),
-            active_delays: Metric::gauge("hfi.active_delays"),
+            total_requests: Sum::new("hfi.total_requests", host::counter),
+            rules_matched: Sum::new("hfi.rules_matched", host::counter),
+            faults_injected: Sum::new("hfi.faults_injected", host::counter),
+            errors: Sum::new("hfi.errors", host::counter),
+            active_delays: Sum::new("hfi.active_delays", host::gauge),
+            snapshot_version: Level(Lazy::new("hfi.snapshot_version", host::gauge)),
+            snapshot_age_seconds: Level(Lazy::new("hfi.snapshot_age_seconds", host::gauge)),
+            delay_ms: Level(Lazy::new("hfi.delay_ms", host::histogram)),
+            takeover_us: Level(Lazy::new("hfi.takeover_us", host::histogram)),
             series: RefCell::default(),
         }
     }
 }
 
 impl Metrics {
-    /// Defines what a dashboard should see at zero rather than not at all.
-    pub fn define(&self) {
-        for metric in [&self.total_requests, &self.rules_matched, &self.faults_injected, &self.errors] {
-            metric.id();
-        }
-        self.snapshot_version.id();
-        self.active_delays.id();
+    fn sums(&self) -> [&Sum; 5] {
+        [&self.total_requests, &self.rules_matched, &self.faults_injected, &self.errors, &self.active_delays]
     }
 
-    /// The counter of what happens to one rule; `None` when there are too many already.
-    pub fn of_rule(&self, what: What, rule: &Rule) -> Option<u32> {
-        let name = what.series(rule);
-        let mut series = self.series.borrow_mut();
-        if let Some(id) = series.get(&name) {
-            return Some(*id);
+    /// Defines what a dashboard should see at zero rather than not at all.
+    pub fn define(&self) {
+        for sum in self.sums() {
+            sum.metric.id();
         }
-        if series.len() >= MOST_SERIES {
+        for Level(metric) in [&self.snapshot_version, &self.snapshot_age_seconds] {
+            metric.id();
+        }
+    }
+
+    /// Hands over what was counted.
+    pub fn flush(&self) {
+        for sum in self.sums() {
+            sum.flush();
+        }
+        let Series { counters, touched, .. } = &mut *self.series.borrow_mut();
+        for at in touched.drain(..) {
+            if let Some(counter) = counters.get_mut(at) {
+                host::add(counter.id, std::mem::take(&mut counter.pending));
+            }
+        }
+    }
+
+    /// The series of that name, for [`Metrics::count`]; `None` when there are too many already.
+    pub fn series(&self, name: String) -> Option<usize> {
+        let mut series = self.series.borrow_mut();
+        if let Some(at) = series.by_name.get(&name) {
+            return Some(*at);
+        }
+        let at = series.counters.len();
+        if at >= MOST_SERIES {
             return None;
         }
         let id = host::counter(&name)?;
-        series.insert(name, id);
-        Some(id)
+        series.counters.push(Counter { id, pending: 0 });
+        series.by_name.insert(name, at);
+        Some(at)
+    }
+
+    /// Counts one more in a series.
+    pub fn count(&self, at: usize) {
+        let Series { counters, touched, .. } = &mut *self.series.borrow_mut();
+        let Some(counter) = counters.get_mut(at) else { return };
+        if counter.pending == 0 {
+            touched.push(at);
+        }
+        counter.pending += 1;
     }
 }

@@ -17,6 +17,22 @@ pub fn pairs(serialised: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     })
 }
 
+/// Serialises pairs.
+pub fn serialised(pairs: &[(&str, &str)]) -> Vec<u8> {
+    let number = |length: usize| u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+    let texts = || pairs.iter().flat_map(|(key, value)| [key, value]);
+    let mut bytes = Vec::with_capacity(4 + texts().map(|text| text.len() + 5).sum::<usize>());
+    bytes.extend_from_slice(&number(pairs.len()));
+    for text in texts() {
+        bytes.extend_from_slice(&number(text.len()));
+    }
+    for text in texts() {
+        bytes.extend_from_slice(text.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (number, rest) = bytes.split_first_chunk::<4>()?;
     Some((usize::try_from(u32::from_le_bytes(*number)).ok()?, rest))
@@ -29,7 +45,7 @@ fn text(bytes: &[u8], length: usize) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
-    use super::pairs;
+    use super::{pairs, serialised};
 
     const TWO: &[u8] = b"\x02\0\0\0\x02\0\0\0\x01\0\0\0\0\0\0\0\x02\0\0\0ab\0c\0\0de\0";
 
@@ -38,6 +54,12 @@ mod tests {
         let read: Vec<_> = pairs(TWO).collect();
         assert_eq!(read, [(&b"ab"[..], &b"c"[..]), (b"", b"de")]);
         assert_eq!(pairs(b"\0\0\0\0").count(), 0);
+    }
+
+    #[test]
+    fn writes_what_the_host_reads() {
+        assert_eq!(serialised(&[("ab", "c"), ("", "de")]), TWO);
+        assert_eq!(serialised(&[]), b"\0\0\0\0");
     }
 
     #[test]

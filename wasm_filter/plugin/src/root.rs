@@ -24,11 +24,13 @@ const BUILD: Option<&str> = option_env!("HFI_BUILD");
 
 /// The root context.
 pub struct Root {
+    context: u32,
     filter: Rc<Filter>,
     configured: Option<Configured>,
 }
 
 struct Configured {
+    filter: Rc<Filter>,
     queue: u32,
     follower: Follower,
     leader: Leader,
@@ -38,7 +40,7 @@ struct Configured {
 
 impl Root {
     pub fn new(context: u32) -> Root {
-        Root { filter: Rc::new(Filter::new(context)), configured: None }
+        Root { context, filter: Rc::default(), configured: None }
     }
 
     fn configure(&mut self, config: PluginConfig) {
@@ -50,6 +52,7 @@ impl Root {
         let queue = host::register_queue(&format!("hfi.{id:016x}")).unwrap_or(0);
         let max_staleness = Duration::from_secs(config.max_staleness_seconds.into());
         let mut configured = Configured {
+            filter: Rc::clone(&self.filter),
             queue,
             follower: Follower::new(Rc::clone(&self.filter), max_staleness),
             leader: Leader::new(Rc::clone(&self.filter), config, node::identity(), id, queue),
@@ -59,7 +62,7 @@ impl Root {
         // What an earlier VM left, so that a change of the module leaves no gap. The lease is not for now: the
         // main thread has a VM that never ticks, and would hold it without asking anybody.
         configured.follower.catch_up(now);
-        self.filter.rearm(now, now);
+        self.filter.waiting.rearm(now, now);
         self.configured = Some(configured);
     }
 }
@@ -85,13 +88,14 @@ impl RootContext for Root {
 
     fn on_tick(&mut self) {
         let now = host::monotonic();
-        self.filter.release_due(now);
+        self.filter.waiting.release_due(now, self.context);
         let Some(configured) = &mut self.configured else { return };
         if configured.next_slow_tick <= now {
             configured.slow_tick(now);
+            self.filter.metrics.flush();
         }
         configured.ask(now);
-        self.filter.rearm(now, configured.next(now));
+        self.filter.waiting.rearm(now, configured.next(now));
     }
 
     fn on_queue_ready(&mut self, queue: u32) {
@@ -102,10 +106,11 @@ impl RootContext for Root {
         // The leader says by the same message that it resigns.
         configured.leader.campaign(now);
         configured.ask(now);
-        self.filter.rearm(now, configured.next(now));
+        self.filter.waiting.rearm(now, configured.next(now));
     }
 
     fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
+        self.filter.serve();
         Some(Box::new(Exchange::new(context, Rc::clone(&self.filter))))
     }
 
@@ -121,13 +126,16 @@ impl Context for Root {
         configured.leader.answered(call, body_size, &mut configured.follower, now);
         configured.catch_up(now);
         configured.ask(now);
-        self.filter.rearm(now, configured.next(now));
+        self.filter.waiting.rearm(now, configured.next(now));
     }
+}
 
-    fn on_done(&mut self) -> bool {
+/// The host has the SDK drop a context when it is over.
+impl Drop for Root {
+    fn drop(&mut self) {
         self.leave();
-        self.filter.disarm();
-        true
+        self.filter.waiting.disarm();
+        self.filter.metrics.flush();
     }
 }
 
@@ -146,10 +154,14 @@ impl Configured {
         self.next_slow_tick = now + SLOW_TICK;
         if self.next_signature <= now {
             self.next_signature = now + SIGN_EVERY;
-            shared::update_roster(|roster| roster.sign(self.queue, now));
+            let signature = self.leader.signature();
+            shared::update_roster(|roster| roster.sign(signature, now));
         }
         self.catch_up(now);
         self.leader.campaign(now);
+        if let (true, Some(heard)) = (self.leader.leads(), self.follower.heard()) {
+            self.filter.metrics.snapshot_age_seconds.record(now.saturating_sub(heard).as_secs());
+        }
     }
 
     fn catch_up(&mut self, now: Duration) {

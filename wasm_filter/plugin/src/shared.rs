@@ -3,9 +3,13 @@
 
 use std::time::Duration;
 
-use hfi_engine::sync::cache::{Cached, Pulse};
-use hfi_engine::sync::lease::{Candidate, Lease};
-use hfi_engine::sync::roster::Roster;
+use hfi_engine::rule::Rule;
+use hfi_engine::sync::cache::Pulse;
+use hfi_engine::sync::lease::{Candidate, Claim, Lease};
+use hfi_engine::sync::quota::Quota;
+use hfi_engine::sync::roster::{Roster, Signature};
+use hfi_engine::sync::tally::Count;
+use hfi_engine::tallies::Tally;
 use proxy_wasm::types::Bytes;
 
 use crate::host;
@@ -15,18 +19,37 @@ const ROSTER: &str = "hfi.roster";
 const SNAPSHOT: &str = "hfi.snapshot";
 const PULSE: &str = "hfi.pulse";
 
-/// So often is a change to the roster tried again when others change it at the same moment. Whoever has still not
-/// got through signs again in a few seconds.
+/// So often is a change tried again when others change the same value at the same moment. Whoever has still not got
+/// through gives up: signs the roster again in a few seconds, or lets a request pass.
 const ATTEMPTS: usize = 10;
 
-/// Takes or renews the lease; says whether one leads.
-///
-/// Where there is no lease at all, nothing can be compared, and two may believe that they lead. Both poll, then,
-/// until one of them renews, a second later, and finds the other's lease.
-pub fn lead(me: Candidate, now: Duration) -> bool {
+/// Changes a value as `change` says, which is given what is there; `None` leaves it. `None`, too, when others were
+/// faster each time.
+fn update<T>(key: &str, change: impl Fn(Option<Bytes>) -> Option<(Vec<u8>, T)>) -> Option<T> {
+    for _ in 0..ATTEMPTS {
+        let (written, cas) = host::shared(key);
+        let (value, result) = change(written)?;
+        if host::set_shared(key, &value, cas) {
+            return Some(result);
+        }
+    }
+    None
+}
+
+/// Takes, renews or gives back the lease; says whether one leads.
+pub fn lead(me: Candidate, own: Signature, now: Duration) -> bool {
+    let yields = !own.quiet && roster().has_quiet(own, now);
     let (written, cas) = host::shared(LEASE);
     let found = written.as_deref().and_then(Lease::decode);
-    Lease::claim(found, me, now).is_some_and(|lease| host::set_shared(LEASE, &lease.encode(), cas))
+    match Lease::claim(found, me, yields, now) {
+        Claim::Take(lease) => host::set_shared(LEASE, &lease.encode(), cas),
+        Claim::GiveBack => {
+            host::set_shared(LEASE, &[], cas);
+            wake_others(own.queue);
+            false
+        }
+        Claim::Leave => false,
+    }
 }
 
 /// Gives the lease back, if one has it.
@@ -39,20 +62,20 @@ pub fn resign(me: Candidate) {
 
 /// Changes the roster.
 pub fn update_roster(change: impl Fn(&mut Roster)) {
-    for _ in 0..ATTEMPTS {
-        let (written, cas) = host::shared(ROSTER);
+    update(ROSTER, |written| {
         let mut roster = Roster::decode(&written.unwrap_or_default());
         change(&mut roster);
-        if host::set_shared(ROSTER, &roster.encode(), cas) {
-            return;
-        }
-    }
+        Some((roster.encode(), ()))
+    });
+}
+
+fn roster() -> Roster {
+    Roster::decode(&host::shared(ROSTER).0.unwrap_or_default())
 }
 
 /// Wakes everybody else on the roster, and strikes off queues that do not exist.
 pub fn wake_others(own: u32) {
-    let roster = Roster::decode(&host::shared(ROSTER).0.unwrap_or_default());
-    let gone: Vec<u32> = roster.others(own).filter(|queue| !host::wake(*queue)).collect();
+    let gone: Vec<u32> = roster().others(own).filter(|queue| !host::wake(*queue)).collect();
     if !gone.is_empty() {
         update_roster(|roster| roster.strike_off(&gone));
     }
@@ -68,12 +91,43 @@ pub fn set_pulse(pulse: &Pulse) {
     host::set_shared(PULSE, &pulse.encode(), None);
 }
 
-/// The cached snapshot, encoded.
+/// The cached snapshot, as it was left.
 pub fn snapshot() -> Bytes {
     host::shared(SNAPSHOT).0.unwrap_or_default()
 }
 
 /// Leaves a snapshot for the others.
-pub fn set_snapshot(cached: &Cached<'_>) {
-    host::set_shared(SNAPSHOT, &cached.encode(), None);
+pub fn set_snapshot(written: &[u8]) {
+    host::set_shared(SNAPSHOT, written, None);
+}
+
+/// Counts one more of a rule, and says how many there were before.
+pub fn count(rule: &Rule, tally: Tally) -> Option<u64> {
+    update(&format!("hfi.count.{}/{}", rule.policy, rule.name), |written| {
+        let found = written.as_deref().and_then(Count::decode);
+        let (count, before) = Count::one_more(found, rule.applied_at_ms, tally)?;
+        Some((count.encode(), before))
+    })
+}
+
+/// Takes a place within the limits of a rule's policy. False when there is none.
+pub fn admit(vm: u64, rule: &Rule, hold: Duration, now: Duration) -> bool {
+    let admitted = update(&limit_key(&rule.policy), |written| {
+        let mut quota = Quota::decode(&written.unwrap_or_default());
+        quota.admit(vm, rule.limits, hold, now).then(|| (quota.encode(), ()))
+    });
+    admitted.is_some()
+}
+
+/// Gives a place back.
+pub fn give_back(vm: u64, policy: &str) {
+    update(&limit_key(policy), |written| {
+        let mut quota = Quota::decode(&written?);
+        quota.give_back(vm);
+        Some((quota.encode(), ()))
+    });
+}
+
+fn limit_key(policy: &str) -> String {
+    format!("hfi.limit.{policy}")
 }

@@ -5,29 +5,43 @@ use std::cell::OnceCell;
 use hfi_engine::request::{RequestView, Text};
 use proxy_wasm::types::Bytes;
 
-use crate::host;
+use crate::host::stream::{self, Side};
 use crate::pairs::pairs;
 
-/// Lives for one decision. Headers are fetched only when some rule asks for one, and then all at once: the host's
-/// own look-up answers with the first of several values only, and a rule matches on any of them.
+/// Lives for one decision. The headers come all at once, the path among them: to ask the host for all costs what it
+/// costs to ask for one that is there, and a rule that matches is asked about `user-agent` as well, for probes.
 #[derive(Default)]
 pub struct View {
     headers: OnceCell<Bytes>,
 }
 
+impl View {
+    /// The same for later: the host has the headers of a request only until it goes on.
+    pub fn kept(self) -> View {
+        self.headers();
+        self
+    }
+
+    fn headers(&self) -> &[u8] {
+        self.headers.get_or_init(|| stream::headers(Side::Request))
+    }
+
+    /// The host keeps names in lower case.
+    fn values(&self, name: &str) -> impl Iterator<Item = &[u8]> {
+        pairs(self.headers()).filter(move |(key, _)| *key == name.as_bytes()).map(|(_, value)| value)
+    }
+}
+
 impl RequestView for View {
     fn method(&self) -> Text<'_> {
-        host::request_header(":method").unwrap_or_default().into()
+        self.values(":method").next().unwrap_or_default().into()
     }
 
     fn path(&self) -> Text<'_> {
-        host::request_header(":path").unwrap_or_default().into()
+        self.values(":path").next().unwrap_or_default().into()
     }
 
-    fn header(&self, name: &str) -> Vec<Text<'_>> {
-        let headers = self.headers.get_or_init(host::request_headers);
-        // The host keeps names in lower case.
-        let found = pairs(headers).filter(|(key, _)| *key == name.as_bytes());
-        found.map(|(_, value)| value.into()).collect()
+    fn any_value(&self, name: &str, test: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        self.values(name).any(test)
     }
 }
