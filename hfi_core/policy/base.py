@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
-from pydantic_core import PydanticCustomError
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
 class Document(BaseModel):
@@ -11,8 +13,41 @@ class Document(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    @classmethod
+    def written(cls, field: str) -> str:
+        """The name of a field as documents write it."""
+        return cls.model_fields[field].alias or field
+
+
+def _problem(detail: str) -> PydanticCustomError:
+    return PydanticCustomError("policy", "{detail}", {"detail": detail})
+
 
 def check(condition: bool, detail: str) -> None:
     """Report ``detail`` as a problem of the value being validated, unless ``condition`` holds."""
     if not condition:
-        raise PydanticCustomError("policy", "{detail}", {"detail": detail})
+        raise _problem(detail)
+
+
+def check_members(problems: Iterable[tuple[tuple[str, ...], str]]) -> None:
+    """Report each detail at a place within the value being validated, unless there is none.
+
+    For what is known only when the whole value is there, and yet is wrong at one member of it.
+    """
+    details = [InitErrorDetails(type=_problem(detail), loc=place, input=None) for place, detail in problems]
+    if details:
+        raise ValidationError.from_exception_data("policy", details)
+
+
+def given(model: Document, fields: Iterable[str]) -> list[str]:
+    """Which of these fields, of those that have no default but None, are there; as documents write them."""
+    return [model.written(field) for field in fields if getattr(model, field) is not None]
+
+
+def exactly_one(model: Document, fields: tuple[str, ...]) -> str:
+    """Which of these fields is there, as documents write it; a problem unless it is exactly one."""
+    there = given(model, fields)
+    expected = ", ".join(model.written(field) for field in fields)
+    check(len(there) > 0, f"needs exactly one of {expected}")
+    check(len(there) < 2, f"holds {' and '.join(there)}; exactly one of {expected} is allowed")
+    return there[0]

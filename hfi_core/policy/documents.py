@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from typing import Any
 
 import yaml
@@ -102,7 +103,8 @@ def parse_documents(text: str) -> list[Any]:
 def parse_json(text: str) -> Any:
     """One JSON document. Raises :class:`DocumentUnreadable` with line and column.
 
-    NaN and the infinities, which Python would take, are refused: JSON has none.
+    NaN and the infinities, which Python would take, are refused: JSON has none. So is a key that is there twice, of
+    which Python would silently take the last; the parser knows no place for it.
     """
 
     def refuse(name: str) -> Any:
@@ -114,8 +116,15 @@ def parse_json(text: str) -> Any:
             raise DocumentUnreadable(f"not valid JSON: {digits} is too large for a number")
         return value
 
+    def once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+            raise DocumentUnreadable(f"not valid JSON: the key {twice!r} is there twice")
+        return found
+
     try:
-        return json.loads(text, parse_constant=refuse, parse_float=finite)
+        return json.loads(text, parse_constant=refuse, parse_float=finite, object_pairs_hook=once_each)
     except json.JSONDecodeError as error:
         raise DocumentUnreadable(f"not valid JSON: {error.msg}", error.lineno, error.colno) from error
     except RecursionError as error:

@@ -38,7 +38,7 @@ class RuleEngine:
         """Which rule decides a request: ``decision``, ``steps`` and ``none_probability``.
 
         ``snapshot`` is the data of an update event; ``request`` has ``method``, ``path`` and ``headers``, a
-        list of name and value pairs.
+        list of name and value pairs; and ``status``, where it is known with which the upstream answers.
         """
         question = {"snapshot": snapshot, "now_ms": now_ms, "request": request}
         return cast(dict[str, Any], self._call("hfi_explain", question))

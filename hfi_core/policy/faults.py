@@ -3,96 +3,145 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictInt, StrictStr, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    WithJsonSchema,
+    model_validator,
+)
 
-from hfi_core.policy.base import Document, check
+from hfi_core.policy.base import Document, check, check_members, exactly_one, given
+from hfi_core.policy.delays import MAX_DELAY_MS, Delay
+from hfi_core.policy.matchers import MatchableHeader
+from hfi_core.policy.rewrites import RequestRewrite, ResponseRewrite
+from hfi_core.policy.values import MAX_HEADERS, Body, HeaderName, HeaderValue, Percentage, Status
 
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?)(ms|s|m|h)")
-_UNIT_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
-_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-#: RFC 9110 section 5.5: visible characters, space and tab; anything else could split the response.
-_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\U0010ffff]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
-MAX_DELAY_MS = 3_600_000
 MAX_DURATION_SECONDS = 31_536_000
-MAX_BODY_BYTES = 65_536
-MAX_ABORT_HEADERS = 32
+MAX_TIMES = 1_000_000_000
+MAX_STEPS = 64
+
+#: Members of an abort that would do nothing beside the other ways of ending a request.
+_ONLY_WITH = {
+    "body": ("httpStatus",),
+    "grpcMessage": ("grpcStatus",),
+    "headers": ("httpStatus", "grpcStatus"),
+}
+_LATE = "comes too late: the rule looks at the response"
 
 
-def duration_ms(text: str) -> float:
-    """Milliseconds of a duration such as ``250ms``, ``1.5s``, ``2m`` or ``1h``. Raises :class:`ValueError`."""
-    found = _DURATION.fullmatch(text)
-    if found is None:
-        raise ValueError(f"not a duration: {text!r}")
-    return float(found[1]) * _UNIT_MS[found[2]]
-
-
-def _delay_text(value: str) -> str:
-    check(_DURATION.fullmatch(value) is not None, "must be a duration, such as 250ms, 1.5s, 2m or 1h")
-    check(0 < duration_ms(value) <= MAX_DELAY_MS, "must be longer than 0 and at most 1h")
+def _true(value: bool) -> bool:
+    check(value, "must be true")
     return value
 
 
-def _percentage(value: Any) -> float:
-    check(isinstance(value, int | float) and not isinstance(value, bool), "must be a number from 0 to 100")
-    check(0 <= value <= 100, "must be from 0 to 100")
-    millionths = value * 10_000
-    check(abs(millionths - round(millionths)) < 1e-6, "must have at most four decimals")
-    return float(value)
-
-
-def _body(value: str) -> str:
-    check(len(value.encode()) <= MAX_BODY_BYTES, f"must be at most {MAX_BODY_BYTES} bytes")
+def _message(value: str) -> str:
+    check(_CONTROL.search(value) is None, "must hold no control characters")
     return value
 
 
-def _header_name(value: str) -> str:
-    check(_HEADER_NAME.fullmatch(value) is not None, "is not a header name")
-    return value
+def _step(value: Any) -> int | str:
+    status = isinstance(value, int) and not isinstance(value, bool) and 200 <= value <= 599
+    check(status or value == "pass", "must be a status from 200 to 599, or pass")
+    return value  # type: ignore[no-any-return]
 
 
-def _header_value(value: str) -> str:
-    check(_HEADER_VALUE.fullmatch(value) is not None, "must hold no control characters")
-    return value
+def _steps(steps: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    check(0 < len(steps) <= MAX_STEPS, f"needs 1 to {MAX_STEPS} steps, has {len(steps)}")
+    check(any(step != "pass" for step in steps), "lets every request pass; name a status")
+    return steps
 
 
-Percentage = Annotated[float, BeforeValidator(_percentage)]
-HeaderName = Annotated[StrictStr, Field(min_length=1, max_length=256), AfterValidator(_header_name)]
-HeaderValue = Annotated[StrictStr, Field(max_length=4096), AfterValidator(_header_value)]
-
-
-class Delay(Document):
-    """Wait before the request goes on. ``percentage`` is a roll of its own, for this part alone."""
-
-    fixed_delay: Annotated[StrictStr, Field(alias="fixedDelay"), AfterValidator(_delay_text)]
-    percentage: Percentage | None = None
+#: A union of int and str would report its problems below the step, once for each of the two.
+Step = Annotated[
+    int | Literal["pass"],
+    PlainValidator(_step),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 200, "maximum": 599}, {"const": "pass"}]}),
+]
 
 
 class Abort(Document):
-    """Answer in the upstream's place. ``percentage`` is a roll of its own, for this part alone."""
+    """End the request here: with an answer, with one of gRPC, or without any.
 
-    http_status: Annotated[StrictInt, Field(alias="httpStatus", ge=200, le=599)]
-    body: Annotated[StrictStr, AfterValidator(_body)] | None = None
-    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=MAX_ABORT_HEADERS)] | None = None
+    ``percentage`` is a roll of its own, for this part alone.
+    """
+
+    http_status: Annotated[Status | None, Field(alias="httpStatus")] = None
+    grpc_status: Annotated[Annotated[StrictInt, Field(ge=0, le=16)] | None, Field(alias="grpcStatus")] = None
+    reset: Annotated[StrictBool, AfterValidator(_true)] | None = None
+    body: Body | None = None
+    grpc_message: Annotated[
+        Annotated[StrictStr, Field(max_length=1024), AfterValidator(_message)] | None, Field(alias="grpcMessage")
+    ] = None
+    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=MAX_HEADERS)] | None = None
     percentage: Percentage | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        way = exactly_one(self, ("http_status", "grpc_status", "reset"))
+        check_members(
+            ((member,), f"goes with {' and '.join(_ONLY_WITH[member])} only")
+            for member in given(self, ("body", "grpc_message", "headers"))
+            if way not in _ONLY_WITH[member]
+        )
+        return self
+
+
+class Sticky(Document):
+    """Rolls are made from the value of this header, so that the same value always falls the same way."""
+
+    header: MatchableHeader
 
 
 class Fault(Document):
-    """One event: ``start_delay_ms``, then the delay, then the abort.
+    """One event: ``start_delay_ms``, then the delay, then the abort; or else a change of request or response.
 
-    ``percentage`` (0–100, four decimals) is rolled once for the rule. ``duration_seconds`` counts from when
-    the policy was applied; 0 means no end.
+    ``percentage`` (0–100, four decimals) is rolled once for the rule. ``times`` is how often it fires at most, in
+    one proxy; ``sequence`` what each firing does in turn. ``duration_seconds`` counts from when the policy was
+    applied; 0 means no end.
     """
 
     percentage: Percentage = 100.0
+    sticky: Sticky | None = None
+    times: Annotated[StrictInt, Field(ge=1, le=MAX_TIMES)] | None = None
     delay: Delay | None = None
     abort: Abort | None = None
+    sequence: Annotated[tuple[Step, ...], AfterValidator(_steps)] | None = None
+    request: RequestRewrite | None = None
+    response: ResponseRewrite | None = None
     start_delay_ms: Annotated[StrictInt, Field(ge=0, le=MAX_DELAY_MS)] = 0
     duration_seconds: Annotated[StrictInt, Field(ge=0, le=MAX_DURATION_SECONDS)] = 0
 
     @model_validator(mode="after")
-    def _something(self) -> Self:
-        check(self.delay is not None or self.abort is not None, "needs a delay, an abort, or both")
+    def _together(self) -> Self:
+        parts = set(given(self, ("delay", "abort", "sequence", "request", "response")))
+        check(bool(parts), "needs at least one of delay, abort, sequence, request and response")
+        check(not {"abort", "sequence"} <= parts, "holds abort and sequence; only one of them is allowed")
+        check(
+            not (parts & {"abort", "sequence"} and parts & {"request", "response"}),
+            "holds an abort or a sequence beside request or response: an aborted request has neither",
+        )
         return self
+
+    @property
+    def counts(self) -> bool:
+        """Whether what it does depends on how often it did."""
+        return self.times is not None or self.sequence is not None
+
+    def too_late(self) -> list[tuple[tuple[str, ...], str]]:
+        """What a rule that looks at the response cannot do any more: places within the fault, and why."""
+        problems: list[tuple[tuple[str, ...], str]] = [
+            ((part,), _LATE) for part in given(self, ("abort", "sequence", "request"))
+        ]
+        if self.delay is not None and self.delay.phase == "request":
+            problems.append((("delay",), f"{_LATE}; say phase: response"))
+        if self.response is not None and self.response.bandwidth is not None:
+            problems.append((("response", "bandwidth"), _LATE))
+        return problems

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from hfi_core.policy.base import Document, check
+from hfi_core.policy.base import Document, check, check_members, given
 from hfi_core.policy.faults import Fault
-from hfi_core.policy.matchers import Match
+from hfi_core.policy.matchers import Match, RequestMatch
 
 #: Kubernetes' names, so that a policy can become a custom resource without a change of name.
 _DNS_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -25,6 +25,10 @@ API_VERSIONS = ("v1", "hfi.dev/v1")
 KIND = "FaultInjectionPolicy"
 MAX_RULES = 256
 MAX_LABELS = 64
+MAX_EXCLUDED = 32
+#: What every reader of JSON keeps exactly (RFC 8259, section 6).
+MAX_SEED = 2**53 - 1
+MAX_LIMIT = 1_000_000
 
 
 def _policy_name(value: str) -> str:
@@ -102,6 +106,12 @@ class Rule(Document):
     match: Match = Field(default_factory=Match)
     fault: Fault
 
+    @model_validator(mode="after")
+    def _in_time(self) -> Self:
+        if self.match.response is not None:
+            check_members((("fault", *place), detail) for place, detail in self.fault.too_late())
+        return self
+
 
 def _rules(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     # Counted here and not by Field(min_length): pydantic would count only the rules that are valid.
@@ -113,6 +123,20 @@ def _rules(rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
     return rules
 
 
+class Limits(Document):
+    """What the faults of a policy may do to one proxy. Beyond it, requests pass."""
+
+    max_active: Annotated[Annotated[StrictInt, Field(ge=1, le=MAX_LIMIT)] | None, Field(alias="maxActive")] = None
+    max_per_second: Annotated[Annotated[StrictInt, Field(ge=1, le=MAX_LIMIT)] | None, Field(alias="maxPerSecond")] = (
+        None
+    )
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        check(bool(given(self, ("max_active", "max_per_second"))), "needs maxActive, maxPerSecond, or both")
+        return self
+
+
 class Spec(Document):
     """What a policy wants."""
 
@@ -120,7 +144,11 @@ class Spec(Document):
     enabled: StrictBool = True
     mode: Literal["enforce", "shadow"] = "enforce"
     include_probes: Annotated[StrictBool, Field(alias="includeProbes")] = False
+    mark: StrictBool = True
+    seed: Annotated[StrictInt, Field(ge=0, le=MAX_SEED)] | None = None
     selector: Selector = Field(default_factory=Selector)
+    exclude: Annotated[tuple[RequestMatch, ...], Field(max_length=MAX_EXCLUDED)] = ()
+    limits: Limits | None = None
     rules: Annotated[tuple[Rule, ...], AfterValidator(_rules)]
 
 

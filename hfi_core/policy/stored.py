@@ -13,7 +13,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hfi_core.errors import PolicyInvalid, Problem
+from hfi_core.errors import DocumentUnreadable, PolicyInvalid, Problem
+from hfi_core.policy.base import Document
+from hfi_core.policy.documents import parse_json
 from hfi_core.policy.model import Policy, Rule, Selector
 from hfi_core.policy.validation import shape_problems
 from hfi_core.store.protocol import Entry
@@ -74,9 +76,20 @@ class StoredPolicy:
             "mode": spec.mode,
             "includeProbes": spec.include_probes,
         }
+        if not spec.mark:
+            wire["mark"] = False
+        if spec.seed is not None:
+            wire["seed"] = spec.seed
+        if spec.exclude:
+            wire["exclude"] = [_document(excluded) for excluded in spec.exclude]
+        if spec.limits is not None:
+            wire["limits"] = _document(spec.limits)
+        # Only where counts begin anew with it: other rules stay byte-equal when their policy is applied again.
+        if rule.fault.counts or spec.seed is not None or spec.limits is not None:
+            wire["applied_at_ms"] = self.applied_at_ms
         if end is not None:
             wire["ends_at_ms"] = end
-        body = rule.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
+        body = _document(rule)
         wire["match"] = body.get("match", {})
         wire["fault"] = body["fault"]
         return json.dumps(wire, separators=(",", ":"), ensure_ascii=False).encode()
@@ -88,6 +101,11 @@ class StoredPolicy:
         if self.expires_at_ms is not None:
             status["expiresAtMs"] = self.expires_at_ms
         return {**document, "status": status}
+
+
+def _document(part: Document) -> dict[str, Any]:
+    """A part of a policy, as it was written."""
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True, exclude_unset=True)
 
 
 def rule_ends_ms(policy: Policy, applied_at_ms: int) -> tuple[int | None, ...]:
@@ -114,14 +132,14 @@ def encode(policy: Policy, applied_at_ms: int) -> bytes:
 def decode(entry: Entry) -> StoredPolicy:
     """What lies under a key. Raises :class:`PolicyInvalid` when somebody wrote past the API what it would refuse."""
     try:
-        value = json.loads(entry.value)
+        value = parse_json(entry.value.decode())
         applied_at_ms = value["appliedAtMs"]
         if type(applied_at_ms) is not int:
             raise PolicyInvalid([Problem("/appliedAtMs", "must be Unix time in milliseconds")])
         policy = Policy.model_validate(value["policy"])
     except ValidationError as error:
         raise PolicyInvalid(shape_problems(error)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (DocumentUnreadable, ValueError, KeyError, TypeError) as error:
         raise PolicyInvalid([Problem("", f"not a stored policy: {error!r}")]) from error
     if policy.name != entry.key:
         raise PolicyInvalid([Problem("/metadata/name", f"does not agree with its key, {entry.key!r}")])

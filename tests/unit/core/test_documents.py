@@ -55,6 +55,21 @@ def test_what_no_place_is_known_of_is_refused_all_the_same(text: str) -> None:
 
 def test_json() -> None:
     assert parse_json('{"a": 1.5}') == {"a": 1.5}
+    assert parse_json('[{"a": {"a": 1}}, {"a": 2}]') == [{"a": {"a": 1}}, {"a": 2}]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('{"a": 1, "a": 1}', "a"),
+        ('{"x": [{"spec": 1, "b": 2, "spec": 3}]}', "spec"),
+        ('{"é": 1, "\\u00e9": 2}', "é"),
+        ('{"": 1, "": 2}', ""),
+    ],
+)
+def test_a_key_that_is_there_twice_is_refused_in_json_as_in_yaml(text: str, key: str) -> None:
+    with pytest.raises(DocumentUnreadable, match=f"the key {key!r} is there twice"):
+        parse_json(text)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +54,26 @@ def test_explain_answers_the_chances_of_each_rule() -> None:
         ("all", "decides", 0.5),
     ]
     assert answer["none_probability"] == 0
+
+
+def test_explain_asks_rules_that_look_at_the_response_by_its_status() -> None:
+    rule = {
+        "policy": "p",
+        "name": "late",
+        "match": {"response": {"status": {"min": 500}}},
+        "fault": {"response": {"status": 418}},
+    }
+
+    def outcome(**more: Any) -> str:
+        asked = {"method": "GET", "path": "/", "headers": [], **more}
+        return str(RuleEngine().explain({**SNAPSHOT, "rules": [rule]}, asked, 0)["steps"][0]["outcome"])
+
+    assert [outcome(), outcome(status=None), outcome(status=503), outcome(status=200)] == [
+        "awaits_response",
+        "awaits_response",
+        "decides",
+        "no_match",
+    ]
 
 
 def test_a_module_that_is_none_is_said(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from hfi_core.errors import PolicyInvalid, Problem
-from hfi_core.policy.faults import duration_ms
+from hfi_core.policy.delays import duration_ms
 from hfi_core.policy.model import Policy, Selector
 from hfi_core.policy.validation import pointer, validate
 from tests.support.policies import abort_rule, policy

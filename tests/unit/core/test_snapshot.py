@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from hfi_core.policy.model import Policy
 from hfi_core.policy.stored import encode
@@ -121,6 +124,28 @@ def test_a_value_that_cannot_be_read_leaves_out_that_policy_alone() -> None:
     mended = fold(shot, [Change("invalid", entry(policy("invalid"), 6), 6), Change("not-json", None, 7)], 7)
     assert mended.policies.keys() == {"good", "invalid"}
     assert mended.broken.keys() == {"no-time", "other-name"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda text: text.replace('"priority":1', '"priority":1,"priority":2'), "'priority' is there twice"),
+        (lambda text: text.replace('"priority":1', '"priority":NaN'), "NaN is not a JSON number"),
+        (lambda text: text.replace('"priority":1', '"priority":' + "[" * 100_000), "nested too deeply"),
+        (lambda text: text.encode("utf-16"), "utf-8"),
+    ],
+    ids=["twice", "nan", "deep", "utf-16"],
+)
+def test_what_was_written_past_the_api_is_read_as_strictly_as_by_it(
+    change: Callable[[str], str | bytes], why: str
+) -> None:
+    good = entry(policy("p", priority=1), 1)
+    changed = change(good.value.decode())
+    assert changed != good.value.decode()
+    value = changed.encode() if isinstance(changed, str) else changed
+    shot = from_listing("e", Listing((Entry("p", value, 1), entry(policy("q"), 2)), 2))
+    assert shot.policies.keys() == {"q"}
+    assert why in shot.broken["p"]
 
 
 def test_the_event_carries_the_time_of_its_sending() -> None:
