@@ -101,22 +101,42 @@ class ProxyList(TypedDict):
 
 
 class RuleMetrics(TypedDict):
-    """One rule's counters; ``injected`` and ``shadowed`` by kind of fault."""
+    """One rule's counters; ``injected`` and ``shadowed`` by kind of fault, ``skipped`` by reason."""
 
     policy: str
     rule: str
     matched: int
     injected: dict[str, int]
     shadowed: dict[str, int]
+    skipped: dict[str, int]
+
+
+class Bucket(TypedDict):
+    """How many values were no larger than ``le``."""
+
+    le: float
+    count: int
+
+
+class HistogramMetrics(TypedDict):
+    """A distribution; values above the last bucket are in ``count`` alone."""
+
+    count: int
+    sum: float
+    buckets: list[Bucket]
 
 
 class Metrics(TypedDict):
-    """The filters' counters, summed over all proxies of the replica, and the replica's own state."""
+    """The filters' metrics, over all proxies of the replica, and the replica's own state."""
 
     total_requests: int
     rules_matched: int
     faults_injected: int
     errors: int
+    active_delays: int
+    snapshot_age_seconds: float | None
+    delay_ms: HistogramMetrics
+    takeover_us: HistogramMetrics
     rules: list[RuleMetrics]
     control_plane: dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from hfi_cli import words
+from hfi_cli import rule_words, words
 
 Rule = Mapping[str, Any]
 Kind = Literal["added", "removed", "changed", "moved"]
@@ -43,7 +43,7 @@ def _name(rule: Rule) -> str:
 
 
 def _summary(rule: Rule) -> str:
-    notes = [words.match(rule.get("match", {})), "→", words.fault(rule.get("fault", {}))]
+    notes = [rule_words.match(rule.get("match", {})), "→", rule_words.fault(rule.get("fault", {}))]
     if rule.get("mode") == "shadow":
         notes.append("(shadow)")
     if rule.get("includeProbes"):
@@ -61,9 +61,11 @@ def _details(old: Rule, new: Rule) -> tuple[str, ...]:
             continue
         match key:
             case "match":
-                details += _reworded(words.match(was or {}), words.match(now or {}))
+                details += _reworded(rule_words.match(was or {}), rule_words.match(now or {}))
             case "fault":
-                details += _reworded(words.fault(was or {}), words.fault(now or {})) or _parts("fault", was, now)
+                details += _reworded(rule_words.fault(was or {}), rule_words.fault(now or {})) or _parts(
+                    "fault", was, now
+                )
             case "ends_at_ms":
                 details.append(f"ends {_end(was)} → {_end(now)}")
             case _:

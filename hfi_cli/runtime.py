@@ -24,7 +24,7 @@ from prometheus_client import CollectorRegistry
 from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
 from hfi_cli.settings import ServeSettings, StoreSettings
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.errors import HfiError
 from hfi_core.expiry import ExpirationRegistry
 from hfi_core.feed import Feed
@@ -124,15 +124,15 @@ class ControlPlane:
         self._run("expiry of policies", ExpirationRegistry(store, feed).run())
         await self._first_snapshot(feed)
 
-        counters, proxies = DataPlaneCounters(), ProxyRegistry()
+        data_plane, proxies = DataPlane(), ProxyRegistry()
         registry = CollectorRegistry()
-        registry.register(HfiCollector(counters, proxies, feed))
+        registry.register(HfiCollector(data_plane, proxies, feed))
         stopping = asyncio.Event()
         services = Services(
             policies=PolicyService(store, feed, engine.check),
             feed=feed,
             proxies=proxies,
-            counters=counters,
+            data_plane=data_plane,
             engine=engine,
             registry=registry,
             version=version("hfi"),
@@ -140,7 +140,7 @@ class ControlPlane:
         )
         http = HttpServer(create_app(services), settings.http.host, settings.http.port, stopping=stopping)
         resources = ResourceSource(ResourceSnapshot.of(filter_resource(module, settings.filter)))
-        xds = XdsServer(str(settings.xds), resources, proxies, counters, XdsMetrics(registry))
+        xds = XdsServer(str(settings.xds), resources, proxies, data_plane, XdsMetrics(registry))
 
         async def stop_servers() -> None:
             await asyncio.gather(http.stop(), xds.stop())

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
 from hfi_core.proxies import ProxyRegistry
 
@@ -22,18 +22,25 @@ _TOTALS = {
     "faults_injected": ("hfi_faults_injected", "Requests into which a fault was injected."),
     "errors": ("hfi_errors", "Rules left out, snapshots refused and polls that failed, in filters."),
 }
+#: Name, words, and what a series' kind is called.
 _RULES = {
-    "matched": ("hfi_rule_matched", "Requests that a rule matched."),
-    "injected": ("hfi_rule_injected", "Faults that a rule injected."),
-    "shadowed": ("hfi_rule_shadowed", "Faults that a rule in shadow mode would have injected."),
+    "matched": ("hfi_rule_matched", "Requests that a rule matched.", "kind"),
+    "injected": ("hfi_rule_injected", "Faults that a rule injected.", "kind"),
+    "shadowed": ("hfi_rule_shadowed", "Faults that a rule in shadow mode would have injected.", "kind"),
+    "skipped": ("hfi_rule_skipped", "Requests that a rule matched and did not act on, by reason.", "reason"),
+}
+#: Name, words, and how many of the filter's units make a second.
+_HISTOGRAMS = {
+    "delay_ms": ("hfi_delay_seconds", "Delays that were injected.", 1e3),
+    "takeover_us": ("hfi_takeover_seconds", "Time in which one VM of a filter took a snapshot over.", 1e6),
 }
 
 
 class HfiCollector(Collector):
     """What the core knows, as Prometheus metric families."""
 
-    def __init__(self, counters: DataPlaneCounters, proxies: ProxyRegistry, feed: Feed) -> None:
-        self._counters = counters
+    def __init__(self, data_plane: DataPlane, proxies: ProxyRegistry, feed: Feed) -> None:
+        self._plane = data_plane
         self._proxies = proxies
         self._feed = feed
 
@@ -47,14 +54,30 @@ class HfiCollector(Collector):
         yield from self._control_plane()
 
     def _data_plane(self) -> Iterator[Metric]:
+        counters, gauges = self._plane.counters, self._plane.gauges
         for total, (name, text) in _TOTALS.items():
-            yield CounterMetricFamily(name, text, value=self._counters.totals[total])
-        for what, (name, text) in _RULES.items():
-            family = CounterMetricFamily(name, text, labels=("policy", "rule", "kind"))
-            for key, value in self._counters.rules.items():
+            yield CounterMetricFamily(name, text, value=counters.totals[total])
+        for what, (name, text, kind) in _RULES.items():
+            family = CounterMetricFamily(name, text, labels=("policy", "rule", kind))
+            for key, value in counters.rules.items():
                 if key.what == what:
                     family.add_metric((key.policy, key.rule, key.kind), value)
             yield family
+        yield GaugeMetricFamily(
+            "hfi_active_delays", "Requests that wait in proxies right now.", value=gauges.active_delays
+        )
+        if gauges.snapshot_age_seconds is not None:
+            yield GaugeMetricFamily(
+                "hfi_snapshot_age_seconds",
+                "Since the proxy that has heard from its control plane the longest ago did so.",
+                value=gauges.snapshot_age_seconds,
+            )
+        for short, (name, text, per_second) in _HISTOGRAMS.items():
+            histogram = self._plane.histograms.by_name[short]
+            buckets = [(repr(bound / per_second), count) for bound, count in histogram.cumulative]
+            yield HistogramMetricFamily(
+                name, text, buckets=[*buckets, ("+Inf", histogram.count)], sum_value=histogram.total / per_second
+            )
 
     def _control_plane(self) -> Iterator[Metric]:
         snapshot, age = self._feed.current, self._feed.age_ms()

@@ -19,6 +19,7 @@ from operator import attrgetter
 from types import MappingProxyType
 
 from hfi_core.errors import PolicyInvalid
+from hfi_core.policy.model import Selector
 from hfi_core.policy.stored import StoredPolicy, decode
 from hfi_core.store.protocol import Change, Entry, Listing
 
@@ -112,6 +113,23 @@ def fold(snapshot: Snapshot, changes: Iterable[Change], revision: int) -> Snapsh
     for change in changes:
         _take(policies, broken, change.key, change.entry)
     return Snapshot(snapshot.epoch, revision, MappingProxyType(policies), MappingProxyType(broken))
+
+
+def changed_selectors(before: Snapshot, after: Snapshot) -> list[Selector]:
+    """The selectors, old and new, of the policies that are not the same in both snapshots.
+
+    A view that none of them concerns is the same in both. A stored policy's version is the revision of its
+    last write, so equal versions mean equal policies.
+    """
+    old, new = before.policies, after.policies
+    changed: list[tuple[StoredPolicy | None, StoredPolicy | None]]
+    changed = [(old.get(name), stored) for name, stored in new.items() if old.get(name) is not stored]
+    changed += [(stored, None) for name, stored in old.items() if name not in new]
+    selectors: list[Selector] = []
+    for was, now in changed:
+        if was is None or now is None or was.version != now.version:
+            selectors.extend(stored.policy.spec.selector for stored in (was, now) if stored is not None)
+    return selectors
 
 
 def _take(policies: dict[str, StoredPolicy], broken: dict[str, str], key: str, entry: Entry | None) -> None:

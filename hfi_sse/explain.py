@@ -9,7 +9,16 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -54,13 +63,17 @@ def _headers(value: Any) -> Any:
 
 
 class Question(BaseModel):
-    """A request to explain, and for whom: with neither ``cluster`` nor ``labels``, all rules are asked."""
+    """A request to explain, and for whom: with neither ``cluster`` nor ``labels``, all rules are asked.
+
+    ``status`` is that of the upstream's response; without it, rules that look at the response are left open.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     method: Annotated[StrictStr, AfterValidator(_method)] = "GET"
     path: Annotated[StrictStr, Field(max_length=MAX_PATH), AfterValidator(_path)]
     headers: Annotated[tuple[tuple[str, str], ...], BeforeValidator(_headers)] = ()
+    status: Annotated[StrictInt, Field(ge=100, le=599)] | None = None
     cluster: StrictStr | None = None
     labels: dict[StrictStr, StrictStr] | None = None
     policy: Any = None
@@ -90,7 +103,12 @@ class ExplainRoute:
         else:
             view = snapshot.view(question.cluster or "", question.labels or {})
         now = self._clock()
-        asked = {"method": question.method, "path": question.path, "headers": [list(pair) for pair in question.headers]}
+        asked = {
+            "method": question.method,
+            "path": question.path,
+            "headers": [list(pair) for pair in question.headers],
+            "status": question.status,
+        }
         rules = json.loads(event_data(snapshot, view, now))
         found = await asyncio.to_thread(self._engine.explain, rules, asked, now)
         return await answer(request, {**found, "version": str(snapshot.version), "rules": view.rule_count})

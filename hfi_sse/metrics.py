@@ -8,7 +8,9 @@ from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from hfi_core.dataplane import DataPlaneCounters, RuleKey
+from hfi_core.dataplane import DataPlane
+from hfi_core.dataplane.histograms import Histogram
+from hfi_core.dataplane.names import RuleKey
 from hfi_sse import params
 from hfi_sse.errors import ParameterInvalid
 from hfi_sse.hub import StreamHub
@@ -19,18 +21,24 @@ TEXT_TYPES = ("application/openmetrics-text", "text/plain")
 
 
 def rules_json(rules: dict[RuleKey, int]) -> list[dict[str, Any]]:
-    """The rules' counters: one object a rule, and in it the kinds of fault."""
+    """The rules' counters: one object a rule, and in it the kinds of fault, and the reasons why it did not act."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for key, value in sorted(rules.items(), key=lambda item: (item[0].policy, item[0].rule, item[0].kind)):
         rule = found.setdefault(
             (key.policy, key.rule),
-            {"policy": key.policy, "rule": key.rule, "matched": 0, "injected": {}, "shadowed": {}},
+            {"policy": key.policy, "rule": key.rule, "matched": 0, "injected": {}, "shadowed": {}, "skipped": {}},
         )
         if key.what == "matched":
             rule["matched"] += value
         else:
             rule[key.what][key.kind] = value
     return list(found.values())
+
+
+def histogram_json(histogram: Histogram) -> dict[str, Any]:
+    """A histogram with its cumulative buckets; what is above the last one is told by the count."""
+    buckets = [{"le": bound, "count": count} for bound, count in histogram.cumulative]
+    return {"count": histogram.count, "sum": histogram.total, "buckets": buckets}
 
 
 class MetricsRoute:
@@ -50,11 +58,17 @@ class MetricsRoute:
             # Read in the loop and not in a thread: the numbers' owners change them in the loop.
             encode, content_type = choose_encoder(accept)
             return Response(encode(self._services.registry), headers={"content-type": content_type, "vary": "accept"})
-        body = {**self._data_plane(self._services.counters), "control_plane": self._control_plane()}
+        body = {**self._data_plane(self._services.data_plane), "control_plane": self._control_plane()}
         return JSONResponse(body, headers={"cache-control": "no-store", "vary": "accept"})
 
-    def _data_plane(self, counters: DataPlaneCounters) -> dict[str, Any]:
-        return {**counters.totals, "rules": rules_json(counters.rules)}
+    def _data_plane(self, plane: DataPlane) -> dict[str, Any]:
+        return {
+            **plane.counters.totals,
+            "active_delays": plane.gauges.active_delays,
+            "snapshot_age_seconds": plane.gauges.snapshot_age_seconds,
+            **{name: histogram_json(histogram) for name, histogram in plane.histograms.by_name.items()},
+            "rules": rules_json(plane.counters.rules),
+        }
 
     def _control_plane(self) -> dict[str, Any]:
         services, hub = self._services, self._hub

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry
 
 from hfi_core.clock import now_ms
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
 from hfi_core.policies import PolicyService
 from hfi_core.proxies import ProxyRegistry
@@ -59,7 +59,7 @@ class Services:
     policies: PolicyService
     feed: Feed
     proxies: ProxyRegistry
-    counters: DataPlaneCounters
+    data_plane: DataPlane
     engine: Explainer
     registry: CollectorRegistry
     version: str

@@ -20,8 +20,7 @@ from enum import Enum
 from typing import Generic, TypeVar
 
 from hfi_core.policy.model import Selector
-from hfi_core.policy.stored import StoredPolicy
-from hfi_core.snapshot import Snapshot, View
+from hfi_core.snapshot import Snapshot, View, changed_selectors
 
 #: Views that nobody waits for are kept so that a reader between two polls is not sent what it has.
 MAX_IDLE_VIEWS = 1024
@@ -229,23 +228,6 @@ class ViewTracker(Generic[R]):
             self._known.discard(self._order[0])
         self._order.append(version)
         self._known.add(version)
-
-
-def changed_selectors(before: Snapshot, after: Snapshot) -> list[Selector]:
-    """The selectors, old and new, of the policies that are not the same in both snapshots.
-
-    A view that none of them concerns is the same in both. A stored policy's version is the revision of its
-    last write, so equal versions mean equal policies.
-    """
-    old, new = before.policies, after.policies
-    changed: list[tuple[StoredPolicy | None, StoredPolicy | None]]
-    changed = [(old.get(name), stored) for name, stored in new.items() if old.get(name) is not stored]
-    changed += [(stored, None) for name, stored in old.items() if name not in new]
-    selectors: list[Selector] = []
-    for was, now in changed:
-        if was is None or now is None or was.version != now.version:
-            selectors.extend(stored.policy.spec.selector for stored in (was, now) if stored is not None)
-    return selectors
 
 
 def _key(snapshot: Snapshot, audience: Audience) -> ViewKey:

@@ -11,7 +11,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.errors import SettingsInvalid
 from hfi_core.proxies import ProxyRegistry
 from hfi_xds.gate import Gate
@@ -32,7 +32,7 @@ END_SECONDS = 2.0
 class XdsServer:
     """Serves ``resources`` on ``address`` (``host:port``; port 0 lets the system choose).
 
-    ``credentials`` make it TLS; without them it is plaintext. What proxies say goes to ``proxies`` and ``counters``.
+    ``credentials`` make it TLS; without them it is plaintext. What proxies say goes to ``proxies`` and ``data_plane``.
     Belongs to the event loop that :meth:`start` runs in, and is started once.
     """
 
@@ -41,7 +41,7 @@ class XdsServer:
         address: str,
         resources: ResourceSource,
         proxies: ProxyRegistry,
-        counters: DataPlaneCounters,
+        data_plane: DataPlane,
         metrics: XdsMetrics,
         settings: XdsSettings | None = None,
         credentials: grpc.ServerCredentials | None = None,
@@ -52,7 +52,7 @@ class XdsServer:
         self._source = resources
         self._gate = Gate(self._settings.max_streams)
         shared = Shared(resources, proxies, Reporter(proxies, metrics), metrics, self._settings, self._gate)
-        self._services = Services(shared, MetricsSink(counters, metrics))
+        self._services = Services(shared, MetricsSink(data_plane, metrics))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only threads
         self._server: aio.Server | None = None
         self._readiness: asyncio.Task[None] | None = None

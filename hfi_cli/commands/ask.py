@@ -8,26 +8,30 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from hfi_cli import words
+from hfi_cli import metrics_view, words
 from hfi_cli.choices import Output
 from hfi_cli.console import out, row, show_data, show_table, table
 from hfi_cli.errors import UsageError
 from hfi_cli.session import OutputOption, ServerOption, connect, pairs
 
 if TYPE_CHECKING:
-    from hfi_cli.answers import Explanation, Metrics, Proxy, Step
+    from hfi_cli.answers import Explanation, Proxy, Step
 
 proxy_app = typer.Typer(help="See the proxies.", no_args_is_help=True)
 
 #: The engine's words for what a rule would do, in the words of a person.
 _OUTCOMES = {
     "no_match": "does not match",
+    "awaits_response": "awaits the response",
+    "misses": "does not fire",
     "may_decide": "may decide",
     "decides": "decides",
     "shadow": "counts only (shadow)",
     "expired": "has ended",
     "probe": "leaves health checks alone",
 }
+#: Its reasons for "does not match" name what differs; these say all of it themselves.
+_WHOLE_REASONS = ("excluded by the policy", "none of anyOf", "what must not match does")
 
 
 def explain(
@@ -36,6 +40,12 @@ def explain(
     method: Annotated[str, typer.Option("--method", metavar="METHOD", help="Its method.")] = "GET",
     header: Annotated[
         list[str] | None, typer.Option("--header", "-H", metavar="'NAME: VALUE'", help="One of its headers.")
+    ] = None,
+    status: Annotated[
+        int | None,
+        typer.Option(
+            "--status", metavar="STATUS", min=100, max=599, help="The status of its response.", show_default=False
+        ),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option("--cluster", metavar="NAME", help="As a proxy of this cluster.", show_default=False)
@@ -63,6 +73,7 @@ def explain(
             path,
             method,
             [_header(text) for text in header or ()],
+            status=status,
             cluster=cluster,
             labels=pairs(label, "--label") if label else None,
             policy=tried[0].document if tried else None,
@@ -105,7 +116,7 @@ def metrics(ctx: typer.Context, server: ServerOption = None, output: OutputOptio
         if session.output is not Output.table:
             show_data(found, session.output)
             return
-        _show_metrics(found)
+        metrics_view.show(found)
 
 
 # ------------------------------------------------------------------------------------------------------------
@@ -136,6 +147,8 @@ def _show_explanation(found: Explanation) -> None:
     else:
         untouched = words.percentage(found["none_probability"] * 100)
         console.print(f"{untouched} of such requests pass as they are; the rest is decided as above.")
+    if decision is None and any(step["outcome"] == "awaits_response" for step in found["steps"]):
+        console.print("What becomes of its response is not known: say with --status what the upstream answers.")
 
 
 def _sure(steps: Sequence[Step]) -> bool:
@@ -155,7 +168,8 @@ def _chance(step: Step) -> str | None:
 def _why(step: Step) -> str:
     reason = step.get("reason")
     if reason:
-        return f"{reason} differs" if step["outcome"] == "no_match" else reason
+        named = step["outcome"] == "no_match" and reason not in _WHOLE_REASONS
+        return f"{reason} differs" if named else reason
     share = step.get("percentage")
     return f"fires in {words.percentage(share)}" if share is not None else ""
 
@@ -170,30 +184,3 @@ def _filter(proxy: Proxy) -> Text:
         return Text(f"rejected: {bad[0]['message'] or bad[0]['state']}", "red")
     waiting = any(resource["state"] == "sent" for resource in resources)
     return Text("sent", "yellow") if waiting else Text("applied")
-
-
-def _show_metrics(found: Metrics) -> None:
-    console = out()
-    totals = table("REQUESTS", "RULES MATCHED", "FAULTS INJECTED", "ERRORS")
-    errors = found["errors"]
-    shown = Text(str(errors), "red") if errors else str(errors)
-    row(totals, found["total_requests"], found["rules_matched"], found["faults_injected"], shown)
-    console.print(totals)
-    made = table("POLICY", "RULE", "MATCHED", "DELAYED", "ABORTED", "BOTH", "SHADOWED")
-    for rule in found["rules"]:
-        injected = rule["injected"]
-        kinds = [injected.get(kind, 0) for kind in ("delay", "abort", "delay_abort")]
-        row(made, rule["policy"], rule["rule"], rule["matched"], *kinds, sum(rule["shadowed"].values()))
-    if made.row_count:
-        console.print()
-        console.print(made)
-    plane = found["control_plane"]
-    proxies = plane.get("proxies", {})
-    console.print()
-    console.print(
-        f"Control plane {plane.get('version')}: policies {plane.get('policies')}, at version "
-        f"{plane.get('snapshot_version')}; proxies connected {proxies.get('connected', 0)}; "
-        f"store heard of {words.span(plane.get('feed_age_ms'))} ago."
-    )
-    for name, why in (plane.get("policies_broken") or {}).items():
-        console.print(Text(f"The stored policy {name} cannot be read and is left out: {why}", "red"))

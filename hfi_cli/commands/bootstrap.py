@@ -38,6 +38,19 @@ def bootstrap(
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="A label for selectors; several times.")
     ] = None,
+    access_log: Annotated[
+        str | None,
+        typer.Option(
+            "--access-log",
+            metavar="FILE|-",
+            help="Write an access log that names each request's fault; - is standard output.",
+            show_default=False,
+        ),
+    ] = None,
+    no_bandwidth: Annotated[
+        bool,
+        typer.Option("--no-bandwidth", help="Leave Envoy's fault filter out: bandwidth in a policy then does nothing."),
+    ] = False,
     snippet: Annotated[
         bool, typer.Option("--snippet", help="Only what to add to a bootstrap of your own, marked as such.")
     ] = False,
@@ -56,5 +69,7 @@ def bootstrap(
             http=[Address.parse(text) for text in http or ["127.0.0.1:8080"]],
             xds=[Address.parse(text) for text in xds or ["127.0.0.1:18000"]],
             labels=pairs(label or (), "--label"),
+            access_log=access_log,
+            bandwidth=not no_bandwidth,
         )
         print_raw((texts.snippet if snippet else texts.sidecar)(sidecar).rstrip("\n"))

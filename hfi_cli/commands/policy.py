@@ -7,48 +7,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from hfi_cli import rollout, words
+from hfi_cli import policy_view, rollout, waiting
 from hfi_cli.choices import Output
 from hfi_cli.commands.completion import policy_names
-from hfi_cli.console import err, out, row, show_data, show_table, table
+from hfi_cli.console import err, out, show_data
 from hfi_cli.errors import ClientError, ExitCode, UsageError
-from hfi_cli.session import (
-    OutputOption,
-    ServerOption,
-    Session,
-    complain,
-    connect,
-    exit_code,
-    pairs,
-)
+from hfi_cli.session import OutputOption, ServerOption, Session, complain, connect, exit_code, pairs
+from hfi_cli.waiting import DEFAULT_TIMEOUT, Timeout, Wait, Waiting
 
 if TYPE_CHECKING:
     from hfi_cli.applying import Failure, Written
 
 app = typer.Typer(help="Apply, read and delete policies.", no_args_is_help=True)
 
-DEFAULT_TIMEOUT = "60s"
 Name = Annotated[str, typer.Argument(help="The policy's name.", autocompletion=policy_names, show_default=False)]
-Wait = Annotated[
-    bool, typer.Option("--wait", help="Until every connected proxy that it concerns has it. Also --wait=TIMEOUT.")
-]
-Timeout = Annotated[
-    str,
-    typer.Option("--timeout", metavar="DURATION", help="How long to wait, such as 90s or 5m; implies nothing alone."),
-]
-
-
-class Waiting(TyperCommand):
-    """Takes ``--wait=30s`` for ``--wait --timeout=30s``."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """See the class."""
-        spread: list[str] = []
-        for arg in args:
-            spread += ["--wait", f"--timeout={arg.removeprefix('--wait=')}"] if arg.startswith("--wait=") else [arg]
-        return super().parse_args(ctx, spread)
 
 
 @app.command(cls=Waiting)
@@ -72,7 +45,7 @@ def apply(
     from hfi_cli import applying, documents
 
     with connect(ctx, server, output) as session:
-        seconds = _seconds(timeout)
+        seconds = waiting.seconds(timeout)
         located = documents.read(files)
         tried, bad = applying.try_all(session.client, located)
         if bad:
@@ -94,7 +67,7 @@ def apply(
             _stopped(ended, [str(one.applied["policy"]["metadata"]["name"]) for one in written])
         if wait:
             selectors = [selector for one in written for selector in one.selectors]
-            _wait(session, selectors, max(one.version for one in written), seconds)
+            waiting.wait(session, selectors, max(one.version for one in written), seconds)
 
 
 @app.command("list")
@@ -112,22 +85,7 @@ def list_(
         if session.output is not Output.table:
             show_data(found, session.output)
             return
-        made = table("NAME", "VERSION", "PRIORITY", "STATE", "RULES", "PROXIES", "LABELS", "ENDS")
-        for policy in found:
-            metadata, spec = policy["metadata"], policy["spec"]
-            ends = policy["status"].get("expiresAtMs")
-            row(
-                made,
-                metadata["name"],
-                metadata["version"],
-                spec.get("priority", 0),
-                _state(spec),
-                len(spec["rules"]),
-                words.proxies(spec.get("selector", {})),
-                words.labels(metadata.get("labels", {})),
-                "never" if ends is None else words.moment(ends),
-            )
-        show_table(made, "There are no policies.")
+        policy_view.listed(found)
 
 
 @app.command()
@@ -147,37 +105,7 @@ def describe(ctx: typer.Context, name: Name, server: ServerOption = None, output
         if session.output is not Output.table:
             show_data({"policy": policy, "metrics": list(counted.values())}, session.output)
             return
-        metadata, spec, status = policy["metadata"], policy["spec"], policy["status"]
-        facts = table("", "")
-        facts.show_header = False
-        row(facts, "Name", metadata["name"])
-        row(facts, "Version", metadata["version"])
-        row(facts, "State", _state(spec))
-        row(facts, "Priority", spec.get("priority", 0))
-        row(facts, "Proxies", words.proxies(spec.get("selector", {})))
-        row(facts, "Health checks", "touched too" if spec.get("includeProbes") else "left alone")
-        row(facts, "Labels", words.labels(metadata.get("labels", {})))
-        for key, value in metadata.get("annotations", {}).items():
-            row(facts, f"Note {key}", value)
-        row(facts, "Applied", words.moment(status["appliedAtMs"]))
-        row(facts, "Ends", "never" if "expiresAtMs" not in status else words.moment(status["expiresAtMs"]))
-        out().print(facts)
-        made = table("RULE", "REQUESTS", "FAULT", "LASTS", "MATCHED", "INJECTED", "SHADOWED")
-        for rule in spec["rules"]:
-            lasts = rule["fault"].get("duration_seconds")
-            metrics = counted.get(rule["name"])
-            row(
-                made,
-                rule["name"],
-                words.match(rule.get("match", {})),
-                words.fault(rule["fault"]),
-                words.span(lasts * 1000) if lasts else "no end",
-                metrics["matched"] if metrics else 0,
-                sum(metrics["injected"].values()) if metrics else 0,
-                sum(metrics["shadowed"].values()) if metrics else 0,
-            )
-        out().print()
-        out().print(made)
+        policy_view.described(policy, counted)
 
 
 @app.command(cls=Waiting)
@@ -197,7 +125,7 @@ def delete(
 ) -> None:
     """Delete policies. Their faults stop at once."""
     with connect(ctx, server, output) as session:
-        seconds = _seconds(timeout)
+        seconds = waiting.seconds(timeout)
         if version is not None and (len(names) > 1 or not re.fullmatch("[0-9]+", version)):
             raise UsageError("--if-version is the version, a number, of the one policy that is deleted")
         gone: list[dict[str, str]] = []
@@ -211,23 +139,10 @@ def delete(
         if session.output is not Output.table:
             show_data(gone, session.output)
         if wait:
-            _wait(session, selectors, max(int(one["version"]) for one in gone), seconds)
+            waiting.wait(session, selectors, max(int(one["version"]) for one in gone), seconds)
 
 
 # ------------------------------------------------------------------------------------------------------------
-
-
-def _seconds(text: str) -> float:
-    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)?", text)
-    if found is None:
-        raise UsageError(f"--timeout wants a duration such as 90s or 5m, not {text!r}")
-    return float(found[1]) * {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}[found[2] or "s"]
-
-
-def _state(spec: Mapping[str, Any]) -> str:
-    if not spec.get("enabled", True):
-        return "disabled"
-    return "shadow" if spec.get("mode") == "shadow" else "enforced"
 
 
 def _say(verb: str, policy: Mapping[str, Any]) -> None:
@@ -260,25 +175,3 @@ def _stopped(ended: Failure | ClientError, names: Sequence[str]) -> None:
         code = ExitCode.REFUSED
     err().print(f"Applied before that: {', '.join(names) or 'nothing'}.")
     raise typer.Exit(code)
-
-
-def _wait(session: Session, selectors: Sequence[Mapping[str, Any]], version: int, seconds: float) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    console = err()
-    columns = (TextColumn("proxies"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("proxies", total=None)
-
-        def told(progress: rollout.Progress) -> None:
-            total = len(progress.concerned)
-            bar.update(task, total=total, completed=total - len(progress.lagging))
-
-        reached = rollout.wait(session.client.proxies, selectors, version, seconds, told)
-    count = len(reached.concerned)
-    console.print(
-        f"{count} connected {'proxy has' if count == 1 else 'proxies have'} version {version}."
-        if count
-        else "No connected proxy is concerned."
-    )

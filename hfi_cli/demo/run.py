@@ -31,8 +31,10 @@ from hfi_sse.server import HttpServer
 #: From the start of Envoy until its filter has asked for rules: some 2 s, and more on a machine that is busy.
 FILTER_SECONDS = 60.0
 ROLLOUT_SECONDS = 30.0
-#: Envoy reports once a second.
 COUNTERS_SECONDS = 30.0
+#: A filter adds up in each of its VMs, and hands all over once a second; Envoy reports once a second, perhaps in the
+#: middle of that. So one more report than the first that is complete to all appearances.
+SETTLED_SECONDS = 2.0
 LOOK_AGAIN_SECONDS = 0.1
 
 T = TypeVar("T")
@@ -92,6 +94,7 @@ async def _story(client: HfiClient, service: SampleService, traffic: str) -> lis
     show.step("waiting for the filter's own counters")
     seen = 2 * sum(scene.count for scene in SCENES)
     await _until(lambda: _counted(client, seen), COUNTERS_SECONDS, f"the filter has not counted {seen} requests")
+    await asyncio.sleep(SETTLED_SECONDS)
     injected = _injected(await asyncio.to_thread(client.metrics))
     outcomes = []
     for scene in SCENES:

@@ -11,7 +11,7 @@ from hfi_cli.demo.plan import Scene
 from hfi_cli.demo.verdict import Answer
 from hfi_cli.errors import NotDone
 
-#: By this header an abort says that it is one.
+#: By this header an answer says that HFI had a hand in it.
 FAULT_HEADER = "x-hfi-fault"
 TIMEOUT_SECONDS = 30.0
 

@@ -8,6 +8,9 @@ from hfi_core.policy.model import Policy
 from hfi_sse.explain import Question
 from hfi_sse.openapi.parts import BOOLEAN, INTEGER, NUMBER, SCHEMAS, TEXT, VERSION, Json, obj, ref
 
+#: What ``explain`` says of one rule.
+OUTCOMES = ["no_match", "awaits_response", "misses", "may_decide", "decides", "shadow", "expired", "probe"]
+
 
 def schemas() -> Json:
     """The ``schemas`` of the document, by name."""
@@ -53,7 +56,7 @@ def schemas() -> Json:
             "policy": TEXT,
             "rule": TEXT,
             "mode": TEXT,
-            "outcome": {"enum": ["no_match", "may_decide", "decides", "shadow", "expired", "probe"]},
+            "outcome": {"enum": OUTCOMES},
             "reason": TEXT,
             "percentage": NUMBER,
             "probability": NUMBER,
@@ -127,13 +130,30 @@ def schemas() -> Json:
         "ready",
         "troubles",
     )
-    rule = obj({"policy": TEXT, "rule": TEXT, "matched": INTEGER, "injected": counts, "shadowed": counts})
+    rule = obj(
+        {
+            "policy": TEXT,
+            "rule": TEXT,
+            "matched": INTEGER,
+            "injected": counts,
+            "shadowed": counts,
+            "skipped": counts,
+        }
+    )
+    bucket = obj({"le": NUMBER, "count": INTEGER}, "le", "count")
+    histogram = obj(
+        {"count": INTEGER, "sum": NUMBER, "buckets": {"type": "array", "items": bucket}}, "count", "sum", "buckets"
+    )
     schemas["Metrics"] = obj(
         {
             "total_requests": INTEGER,
             "rules_matched": INTEGER,
             "faults_injected": INTEGER,
             "errors": INTEGER,
+            "active_delays": INTEGER,
+            "snapshot_age_seconds": {"type": ["number", "null"]},
+            "delay_ms": histogram,
+            "takeover_us": histogram,
             "rules": {"type": "array", "items": rule},
             "control_plane": {"type": "object"},
         },
@@ -141,6 +161,10 @@ def schemas() -> Json:
         "rules_matched",
         "faults_injected",
         "errors",
+        "active_delays",
+        "snapshot_age_seconds",
+        "delay_ms",
+        "takeover_us",
         "rules",
         "control_plane",
     )

@@ -18,7 +18,7 @@ from hfi_xds.pb.discovery_pb2 import (
 from hfi_xds.pb.extension_pb2 import DESCRIPTOR as EXTENSION_FILE
 from hfi_xds.pb.metrics_pb2 import DESCRIPTOR as METRICS_FILE
 from hfi_xds.pb.metrics_pb2 import StreamMetricsMessage, StreamMetricsResponse
-from hfi_xds.pb.prometheus_pb2 import COUNTER, GAUGE, MetricFamily
+from hfi_xds.pb.prometheus_pb2 import COUNTER, GAUGE, HISTOGRAM, Histogram, MetricFamily
 from hfi_xds.pb.status_pb2 import Status
 from hfi_xds.pb.wasm_filter_pb2 import Wasm
 
@@ -27,6 +27,7 @@ __all__ = [
     "DISCOVERY_FILE",
     "EXTENSION_FILE",
     "GAUGE",
+    "HISTOGRAM",
     "METRICS_FILE",
     "BuildVersion",
     "ControlPlane",
@@ -34,6 +35,7 @@ __all__ = [
     "DeltaDiscoveryResponse",
     "DiscoveryRequest",
     "DiscoveryResponse",
+    "Histogram",
     "MetricFamily",
     "Node",
     "Resource",

@@ -35,13 +35,21 @@ UNUSUAL = Sidecar(
     http=[Address("cp-0.hfi", 8080), Address("cp-1.hfi", 8080)],
     xds=[Address("10.0.0.1", 18000), Address("10.0.0.2", 18000)],
     labels={"track": "canary", "example.com/zone": "1.0", "on": ""},
+    access_log="/dev/null",
+    bandwidth=False,
 )
 
 
-@pytest.mark.parametrize("name", ["sidecar", "snippet"])
-def test_what_is_committed_is_what_is_printed(name: str) -> None:
-    printed = {"sidecar": sidecar, "snippet": snippet}[name](DOCUMENTED)
-    assert (CONFIGS / f"{name}.yaml").read_text() == printed, f"run: hfi-cli bootstrap … > envoy-configs/{name}.yaml"
+PRINTED = {
+    "sidecar": sidecar(DOCUMENTED),
+    "snippet": snippet(DOCUMENTED),
+    "access-log": sidecar(replace(DOCUMENTED, access_log="-")),
+}
+
+
+@pytest.mark.parametrize("file", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.name)
+def test_what_is_committed_is_what_is_printed(file: Path) -> None:
+    assert file.read_text() == PRINTED[file.stem], f"run: hfi-cli bootstrap … > envoy-configs/{file.name}"
 
 
 @pytest.mark.envoy

@@ -13,7 +13,7 @@ import pytest
 from httpx_sse import aconnect_sse
 from prometheus_client import CollectorRegistry
 
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
 from hfi_core.metrics import HfiCollector
 from hfi_core.policies import PolicyService
@@ -36,13 +36,13 @@ def engine() -> RuleEngine:
 @pytest.fixture
 async def client(engine: RuleEngine) -> AsyncIterator[httpx.AsyncClient]:
     store = MemoryStore()
-    feed, proxies, counters, registry = Feed(store), ProxyRegistry(), DataPlaneCounters(), CollectorRegistry()
-    registry.register(HfiCollector(counters, proxies, feed))
+    feed, proxies, data_plane, registry = Feed(store), ProxyRegistry(), DataPlane(), CollectorRegistry()
+    registry.register(HfiCollector(data_plane, proxies, feed))
     services = Services(
         policies=PolicyService(store, feed, engine.check),
         feed=feed,
         proxies=proxies,
-        counters=counters,
+        data_plane=data_plane,
         engine=engine,
         registry=registry,
         version="test",

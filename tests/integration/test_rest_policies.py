@@ -139,6 +139,7 @@ async def test_what_cannot_be_read_is_refused_at_its_place(
         ("application/yaml", b"a: 1\n---\nb: 1\n", "holds 2 documents; send one in each request"),
         ("application/json", b'{"a": "\xff"}', "not UTF-8"),
         ("application/json", b"[" * 100_000, "nested too deeply"),
+        ("application/json", b'{"kind": "a", "kind": "b"}', "the key 'kind' is there twice"),
         ("application/json", b"NaN", "NaN is not a JSON number"),
         ("application/json", b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
         ("application/json", b'{"a": 1e999}', "too large for a number"),

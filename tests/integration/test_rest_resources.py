@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from hfi_core.dataplane.histograms import Recorded
 from hfi_core.proxies import ResourceStatus
 from hfi_core.snapshot import NodeIdentity
 from hfi_sse.services import HttpSettings
@@ -58,15 +59,37 @@ async def test_metrics_as_json(plane: Plane) -> None:
         "total_requests": 9,
         "faults_injected": 2,
         "rule~matched~shop~slow~any": 4,
-        "rule~injected~shop~slow~delay": 2,
+        "rule~injected~shop~slow~request_delay": 2,
+        "rule~skipped~shop~slow~percentage": 1,
+        "rule~skipped~shop~slow~limit": 1,
         "rule~shadowed~shop~other~abort": 1,
     }
-    plane.services.counters.observe("n", {f"wasmcustom.hfi.{name}": value for name, value in counters.items()})
+    plane.services.data_plane.counters.observe(
+        "n", {f"wasmcustom.hfi.{name}": value for name, value in counters.items()}
+    )
+    plane.services.data_plane.gauges.observe("n", {"wasmcustom.hfi.active_delays": 3})
+    recorded = Recorded(2, 300.0, [(50.0, 1), (250.0, 2)])
+    plane.services.data_plane.histograms.observe({"wasmcustom.hfi.delay_ms": recorded})
     found = (await plane.client.get("/v1/metrics")).json()
+    assert (found["active_delays"], found["snapshot_age_seconds"]) == (3, None)
+    assert (found["delay_ms"]["count"], found["delay_ms"]["sum"]) == (2, 300.0)
+    assert [bucket for bucket in found["delay_ms"]["buckets"] if bucket["le"] in (25.0, 50.0, 250.0)] == [
+        {"le": 25.0, "count": 0},
+        {"le": 50.0, "count": 1},
+        {"le": 250.0, "count": 2},
+    ]
+    assert found["takeover_us"]["count"] == 0
     assert (found["total_requests"], found["faults_injected"], found["errors"]) == (9, 2, 0)
     assert found["rules"] == [
-        {"policy": "shop", "rule": "other", "matched": 0, "injected": {}, "shadowed": {"abort": 1}},
-        {"policy": "shop", "rule": "slow", "matched": 4, "injected": {"delay": 2}, "shadowed": {}},
+        {"policy": "shop", "rule": "other", "matched": 0, "injected": {}, "shadowed": {"abort": 1}, "skipped": {}},
+        {
+            "policy": "shop",
+            "rule": "slow",
+            "matched": 4,
+            "injected": {"request_delay": 2},
+            "shadowed": {},
+            "skipped": {"limit": 1, "percentage": 1},
+        },
     ]
     assert found["control_plane"]["snapshot_version"] == str(version)
 
@@ -140,6 +163,8 @@ async def test_explain_asks_the_real_engine_for_the_node(plane: Plane) -> None:
     ("question", "pointers"),
     [
         ({}, {"/path"}),
+        ({"path": "/", "status": 99}, {"/status"}),
+        ({"path": "/", "status": "503"}, {"/status"}),
         ({"path": "x", "method": "a b", "colour": 1}, {"/path", "/method", "/colour"}),
         ({"path": "/", "headers": {"a": 1}}, {"/headers"}),
         ({"path": "/", "headers": "a"}, {"/headers"}),

@@ -215,11 +215,11 @@ async def test_the_filter_is_swapped_under_traffic_and_counts_what_it_sees(
     # Envoy's own number is the witness for what has come by the sink.
     async def agreed() -> int | None:
         seen = await proxy.envoy.stat("wasmcustom.hfi.total_requests")
-        return seen if seen == plane.counters.totals["total_requests"] else None
+        return seen if seen == plane.data_plane.counters.totals["total_requests"] else None
 
     assert await eventually_async(agreed, within=PATIENCE, what="the sink's total being Envoy's")
-    assert set(plane.counters.nodes) == {"n1"}
-    assert all(name.startswith("wasmcustom.hfi.") for name in plane.counters.nodes["n1"])
+    assert set(plane.data_plane.counters.nodes) == {"n1"}
+    assert all(name.startswith("wasmcustom.hfi.") for name in plane.data_plane.counters.nodes["n1"])
 
 
 BROKEN = FilterModule(FILTER, "0", hashlib.sha256(b"").hexdigest(), b"\0asm but no module")

@@ -18,7 +18,7 @@ from google.protobuf.message import Message
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.proxies import ProxyRegistry, ResourceStatus
 from hfi_xds import pb
 from hfi_xds.metrics import XdsMetrics
@@ -59,11 +59,11 @@ def fault(status: int, name: str = "hfi") -> Resource:
 
 @dataclass
 class Plane:
-    """Everything around one server. Its source, proxies and counters may outlive it; its own metrics do not."""
+    """Everything around one server. Its source, proxies and what they report may outlive it; its own metrics do not."""
 
     source: ResourceSource
     proxies: ProxyRegistry = field(default_factory=ProxyRegistry)
-    counters: DataPlaneCounters = field(default_factory=DataPlaneCounters)
+    data_plane: DataPlane = field(default_factory=DataPlane)
     settings: XdsSettings = field(default_factory=XdsSettings)
     credentials: grpc.ServerCredentials | None = None
     port: int = 0
@@ -90,7 +90,7 @@ class Plane:
             self.address,
             self.source,
             self.proxies,
-            self.counters,
+            self.data_plane,
             XdsMetrics(self.registry),
             self.settings,
             self.credentials,

@@ -22,12 +22,13 @@ def step(rule: str, outcome: str, **more: Any) -> dict[str, Any]:
 def test_explain_asks_with_everything_that_was_given(plane: FakePlane, run: Run) -> None:
     plane.on("POST", "/v1/explain", explanation())
     args = ("--path", "/a?b", "--method", "POST", "-H", "x-user: a:b", "--header", ":authority: h")
-    assert run("explain", *args, "--cluster", "c", "--label", "k=v").exit_code == 0
+    assert run("explain", *args, "--status", "503", "--cluster", "c", "--label", "k=v").exit_code == 0
     assert plane.documents("POST", "/v1/explain") == [
         {
             "path": "/a?b",
             "method": "POST",
             "headers": [["x-user", "a:b"], [":authority", "h"]],
+            "status": 503,
             "cluster": "c",
             "labels": {"k": "v"},
         }
@@ -87,15 +88,29 @@ def test_explain_says_why(plane: FakePlane, run: Run) -> None:
         step("b", "may_decide", percentage=25.0, probability=0.25),
         step("c", "shadow", reason="matches"),
         step("d", "something_new"),
+        step("e", "no_match", reason="excluded by the policy"),
+        step("f", "misses", reason="matches; never fires for this value of x-user"),
     )
     plane.on("POST", "/v1/explain", explanation(*steps, none=0.75))
-    lines = [line.split() for line in run("explain", "--path", "/").stdout.splitlines()[1:5]]
+    lines = [line.split() for line in run("explain", "--path", "/").stdout.splitlines()[1:7]]
     assert lines == [
         ["p", "a", "does", "not", "match", "-", "header", "x-user", "differs"],
         ["p", "b", "may", "decide", "25%", "fires", "in", "25%"],
         ["p", "c", "counts", "only", "(shadow)", "-", "matches"],
         ["p", "d", "something_new", "-"],
+        ["p", "e", "does", "not", "match", "-", "excluded", "by", "the", "policy"],
+        ["p", "f", "does", "not", "fire", "-", *["matches;", "never", "fires", "for", "this", "value", "of", "x-user"]],
     ]
+
+
+def test_what_is_not_known_of_the_response_is_said(plane: FakePlane, run: Run) -> None:
+    waiting = step("a", "awaits_response", probability=0.0)
+    plane.on("POST", "/v1/explain", explanation(waiting))
+    assert "--status" in run("explain", "--path", "/").stdout.splitlines()[-1]
+    sure = step("b", "decides", probability=1.0)
+    plane.on("POST", "/v1/explain", explanation(waiting, sure, decision={"policy": "p", "rule": "b"}, none=0.0))
+    assert run("explain", "--path", "/").stdout.splitlines()[-1] == "p/b decides this request."
+    assert run("explain", "--path", "/", "--status", "99").exit_code == 2
 
 
 def test_explain_for_programs(plane: FakePlane, run: Run) -> None:
@@ -139,6 +154,9 @@ def test_no_proxies(plane: FakePlane, run: Run) -> None:
     assert run("proxy", "list").stderr == "No proxy has connected yet.\n"
 
 
+NOTHING = {"count": 0, "sum": 0.0, "buckets": []}
+
+
 def test_metrics_for_people(plane: FakePlane, run: Run) -> None:
     rule = {
         "policy": "p",
@@ -146,6 +164,7 @@ def test_metrics_for_people(plane: FakePlane, run: Run) -> None:
         "matched": 9,
         "injected": {"delay": 1, "delay_abort": 2},
         "shadowed": {"abort": 3},
+        "skipped": {"percentage": 2, "limit": 0},
     }
     control_plane = {
         "version": "0.1.0",
@@ -155,20 +174,29 @@ def test_metrics_for_people(plane: FakePlane, run: Run) -> None:
         "feed_age_ms": 1500,
         "proxies": {"connected": 2, "gone": 0},
     }
-    totals = {"total_requests": 10, "rules_matched": 9, "faults_injected": 3, "errors": 1}
+    buckets = [{"le": 100.0, "count": 0}, {"le": 250.0, "count": 2}, {"le": 3_600_000.0, "count": 2}]
+    totals = {
+        **{"total_requests": 10, "rules_matched": 9, "faults_injected": 3, "errors": 1},
+        **{"active_delays": 5, "snapshot_age_seconds": 3.0},
+        **{"delay_ms": {"count": 3, "sum": 1.0, "buckets": buckets}, "takeover_us": NOTHING},
+    }
     body = {**totals, "rules": [rule], "control_plane": control_plane}
     plane.on("GET", "/v1/metrics", httpx.Response(200, json=body))
     lines = [line.split() for line in run("metrics").stdout.splitlines()]
-    assert lines[1] == ["10", "9", "3", "1"]
-    assert lines[4] == ["p", "r", "9", "1", "0", "2", "3"]
+    assert lines[1] == ["10", "9", "3", "5", "1"]
+    assert lines[4] == ["p", "r", "9", "delay_abort", "2,", "delay", "1", "abort", "3", "percentage", "2"]
     text = run("metrics").stdout
+    assert "Delays injected: 3; half up to 250ms, 99% above 1h." in text
     assert "policies 1, at version 7; proxies connected 2; store heard of 1.5s ago." in text
     assert "The stored policy bad cannot be read and is left out: unreadable" in text
     assert json.loads(run("metrics", "-o", "json").stdout) == body
 
 
 def test_metrics_of_a_replica_that_has_read_nothing(plane: FakePlane, run: Run) -> None:
-    totals = {"total_requests": 0, "rules_matched": 0, "faults_injected": 0, "errors": 0}
+    totals = {
+        **{"total_requests": 0, "rules_matched": 0, "faults_injected": 0, "errors": 0},
+        **{"active_delays": 0, "snapshot_age_seconds": None, "delay_ms": NOTHING, "takeover_us": NOTHING},
+    }
     body = {**totals, "rules": [], "control_plane": {"policies_broken": None}}
     plane.on("GET", "/v1/metrics", httpx.Response(200, json=body))
     assert run("metrics").exit_code == 0

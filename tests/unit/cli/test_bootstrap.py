@@ -36,6 +36,12 @@ def clusters(text: str) -> dict[str, dict[str, Any]]:
     return {cluster["name"]: cluster for cluster in yaml.safe_load(text)["static_resources"]["clusters"]}
 
 
+def manager(text: str) -> dict[str, Any]:
+    (chain,) = yaml.safe_load(text)["static_resources"]["listeners"][0]["filter_chains"]
+    found: dict[str, Any] = chain["filters"][0]["typed_config"]
+    return found
+
+
 def test_every_address_is_where_it_belongs() -> None:
     text = sidecar(made(http=[Address("cp-0", 1), Address("cp-1", 2)], xds=[Address("10.0.0.1", 3)]))
     config = yaml.safe_load(text)
@@ -64,11 +70,14 @@ def test_labels_are_text_and_where_the_filter_looks() -> None:
 
 
 @pytest.mark.parametrize("text", [sidecar, snippet])
-def test_the_filter_comes_before_the_router_and_never_answers_500(text: Callable[[Sidecar], str]) -> None:
-    config = yaml.safe_load(text(made()))
-    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
-    hfi, router = chain["filters"][0]["typed_config"]["http_filters"]
-    assert (hfi["name"], router["name"]) == ("hfi", "envoy.filters.http.router")
+@pytest.mark.parametrize("bandwidth", [True, False])
+def test_the_filter_stands_before_the_router_and_never_answers_500(
+    text: Callable[[Sidecar], str], bandwidth: bool
+) -> None:
+    hfi, *behind = manager(text(made(bandwidth=bandwidth)))["http_filters"]
+    assert hfi["name"] == "hfi"
+    between = ["hfi-bandwidth"] if bandwidth else []
+    assert [one["name"] for one in behind] == [*between, "envoy.filters.http.router"]
     discovery = hfi["config_discovery"]
     assert discovery["apply_default_config_without_warming"] is True
     assert discovery["default_config"]["@type"] in discovery["type_urls"]
@@ -88,10 +97,46 @@ def test_a_sidecar_has_ads_and_a_snippet_leaves_the_users_own_alone() -> None:
 
 
 @pytest.mark.parametrize("text", [sidecar, snippet])
+def test_envoys_fault_filter_only_limits_a_rate_and_what_it_is_told_stays_here(text: Callable[[Sidecar], str]) -> None:
+    http = manager(text(made()))
+    bandwidth = http["http_filters"][1]["typed_config"]
+    assert set(bandwidth) == {"@type", "response_rate_limit", "disable_downstream_cluster_stats"}
+    assert bandwidth["response_rate_limit"] == {"header_limit": {}, "percentage": {"numerator": 100}}
+    assert http["route_config"]["request_headers_to_remove"] == ["x-envoy-fault-throughput-response"]
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet])
+@pytest.mark.parametrize("bandwidth", [True, False])
+def test_clients_headers_go_before_any_filter(text: Callable[[Sidecar], str], bandwidth: bool) -> None:
+    (guard,) = manager(text(made(bandwidth=bandwidth)))["early_header_mutation_extensions"]
+    assert guard["name"] == "hfi-headers"
+    assert guard["typed_config"]["mutations"] == [{"remove_on_match": {"key_matcher": {"prefix": "x-envoy-fault-"}}}]
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet])
+@pytest.mark.parametrize(
+    ("path", "kind", "written"),
+    [("-", "stdout", None), ("/var/log/a: #b.json", "file", "/var/log/a: #b.json"), ("no", "file", "no")],
+)
+def test_an_access_log_goes_where_it_is_wanted(
+    text: Callable[[Sidecar], str], path: str, kind: str, written: str | None
+) -> None:
+    (log,) = manager(text(made(access_log=path)))["access_log"]
+    assert log["name"] == f"envoy.access_loggers.{kind}"
+    assert log["typed_config"].get("path") == written
+    assert log["typed_config"]["log_format"]["json_format"]["fault"] == "%FILTER_STATE(wasm.hfi.fault:PLAIN)%"
+
+
+def test_without_asking_there_is_no_access_log() -> None:
+    assert "access_log" not in manager(sidecar(made()))
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet])
 def test_the_sink_sends_absolute_values_and_excludes_no_stat(text: Callable[[Sidecar], str]) -> None:
     config = yaml.safe_load(text(made()))
     (sink,) = config["stats_sinks"]
     assert sink["typed_config"]["report_counters_as_deltas"] is False
+    assert sink["typed_config"]["histogram_emit_mode"] == "HISTOGRAM"
     assert "stats_config" not in config
 
 
@@ -109,6 +154,8 @@ def test_the_sink_sends_absolute_values_and_excludes_no_stat(text: Callable[[Sid
         ({"xds": [Address("h", 1), Address("1.1.1.1", 1)]}, "--xds"),
         ({"labels": {"a b": "c"}}, "label"),
         ({"labels": {"a": "c,d=e"}}, "label"),
+        ({"access_log": ""}, "--access-log"),
+        ({"access_log": "a\nb"}, "access log"),
     ],
 )
 def test_refuses_what_envoy_could_not_start_with(changed: dict[str, Any], named: str) -> None:
@@ -130,6 +177,8 @@ def test_the_defaults_are_the_documented_addresses(run: Run) -> None:
     args = ("bootstrap", "--node-id", "checkout-1", "--cluster", "checkout", "--upstream", "127.0.0.1:9000")
     assert run(*args).stdout == sidecar(made())
     assert run(*args, "--snippet").stdout == snippet(made())
+    assert run(*args, "--access-log", "-").stdout == sidecar(made(access_log="-"))
+    assert run(*args, "--no-bandwidth").stdout == sidecar(made(bandwidth=False))
 
 
 @pytest.mark.parametrize(

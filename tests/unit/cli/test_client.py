@@ -5,7 +5,7 @@ import json
 import httpx
 import pytest
 
-from hfi_cli import client as client_module
+from hfi_cli import stream as stream_module
 from hfi_cli.client import HfiClient
 from hfi_cli.errors import NotReachable, Refused
 from hfi_core.errors import Problem, SettingsInvalid
@@ -60,13 +60,14 @@ def test_explain_sends_only_what_was_given(plane: FakePlane, client: HfiClient) 
     answer = {"decision": None, "steps": [], "none_probability": 1.0, "version": "7", "rules": 0}
     plane.on("POST", "/v1/explain", httpx.Response(200, json=answer))
     assert client.explain("/a") == answer
-    client.explain("/a", "POST", [("x", "1"), ("x", "2")], cluster="c", labels={}, policy={"p": 1})
+    client.explain("/a", "POST", [("x", "1"), ("x", "2")], status=503, cluster="c", labels={}, policy={"p": 1})
     assert [json.loads(request.content) for request in plane.requests] == [
         {"path": "/a", "method": "GET", "headers": []},
         {
             "path": "/a",
             "method": "POST",
             "headers": [["x", "1"], ["x", "2"]],
+            "status": 503,
             "cluster": "c",
             "labels": {},
             "policy": {"p": 1},
@@ -166,7 +167,7 @@ def events(*parts: str) -> httpx.Response:
 def hurried(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The pauses before each new connection, which are not made."""
     pauses: list[float] = []
-    monkeypatch.setattr(client_module.time, "sleep", pauses.append)
+    monkeypatch.setattr(stream_module.time, "sleep", pauses.append)
     return pauses
 
 
@@ -199,7 +200,7 @@ def test_the_stream_goes_on_where_it_was(plane: FakePlane, client: HfiClient, hu
 def test_pauses_grow_to_a_bound_and_shrink_after_an_event(
     plane: FakePlane, client: HfiClient, hurried: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client_module.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(stream_module.random, "uniform", lambda low, high: high)
     plane.on("GET", "/v1/config/stream", events(event(1)), *[events()] * 7, *[events(event(n)) for n in (2, 3)])
     stream = client.stream()
     assert [next(stream).version for _ in range(3)] == ["1", "2", "3"]

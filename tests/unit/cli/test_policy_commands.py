@@ -240,8 +240,15 @@ def test_describe_says_what_it_does_and_did(plane: FakePlane, run: Run) -> None:
     described["spec"]["rules"].append({"name": "t", "fault": {"abort": {"httpStatus": 500}, "duration_seconds": 90}})
     described["status"]["expiresAtMs"] = 1_764_000_600_000
     counted = [
-        {"policy": "p", "rule": "r", "matched": 40, "injected": {"abort": 9}, "shadowed": {"abort": 1}},
-        {"policy": "other", "rule": "t", "matched": 99, "injected": {}, "shadowed": {}},
+        {
+            "policy": "p",
+            "rule": "r",
+            "matched": 40,
+            "injected": {"abort": 9},
+            "shadowed": {"abort": 1},
+            "skipped": {"percentage": 30},
+        },
+        {"policy": "other", "rule": "t", "matched": 99, "injected": {}, "shadowed": {}, "skipped": {}},
     ]
     plane.on("GET", "/v1/policies/p", httpx.Response(200, json=described))
     plane.on("GET", "/v1/metrics", httpx.Response(200, json={"rules": counted}))
@@ -249,8 +256,8 @@ def test_describe_says_what_it_does_and_did(plane: FakePlane, run: Run) -> None:
     for words in (["Note", "ticket", "OPS-7"], ["Health", "checks", "touched", "too"]):
         assert words in [line.split() for line in shown.splitlines()]
     assert [line.split() for line in shown.splitlines()[-2:]] == [
-        ["r", "prefix", "/a", "25%:", "abort", "503", "no", "end", "40", "9", "1"],
-        ["t", "every", "request", "100%:", "abort", "500", "1m30s", "0", "0", "0"],
+        ["r", "prefix", "/a", "25%:", "abort", "503", "no", "end", "40", "9", "1", "percentage", "30"],
+        ["t", "every", "request", "100%:", "abort", "500", "1m30s", "0", "0", "0", "-"],
     ]
     data = json.loads(run("policy", "describe", "p", "-o", "json").stdout)
     assert data == {"policy": described, "metrics": counted[:1]}

@@ -26,6 +26,8 @@ def aborted(count: int, bad: int, **changed: int) -> Measured:
 def test_what_was_asked_for_is_right() -> None:
     assert judge(DELAY, delayed(400, 200)) == []
     assert judge(ABORT, aborted(1000, 250)) == []
+    marked = [Answer(200, 251.0, fault=True)] * 200 + [Answer(200, 1.0)] * 200
+    assert judge(DELAY, Measured(marked, reached=400, injected=200)) == []
     assert judge(NOTHING, Measured([Answer(200, 1.0)] * 300, reached=300)) == []
 
 
@@ -43,6 +45,7 @@ def test_all_and_none_have_no_chance() -> None:
     assert judge(always, aborted(100, 100)) == []
     assert judge(always, aborted(100, 99))
     assert judge(NOTHING, Measured([Answer(200, 1.0)] * 300, reached=300, injected=1))
+    assert judge(NOTHING, Measured([Answer(200, 1.0, fault=True)] * 300, reached=300))
 
 
 def test_a_fair_coin_practically_never_fails() -> None:
@@ -61,8 +64,8 @@ def test_a_fair_coin_practically_never_fails() -> None:
         (delayed(400, 0), "by more than chance"),
         (delayed(400, 200, reached=399), "the service saw 399 requests and not 400"),
         (
-            Measured([Answer(503, 251.0, fault=True)] * 200 + [Answer(200, 1.0)] * 200, 200, 200),
-            "client saw 200 aborts",
+            Measured([Answer(503, 251.0, fault=True)] * 200 + [Answer(200, 1.0)] * 200, 400, 200),
+            "statuses that nobody asked for: {503: 200}",
         ),
     ],
 )
@@ -73,7 +76,7 @@ def test_wrong_delays(measured: Measured, told: str) -> None:
 @pytest.mark.parametrize(
     ("measured", "told"),
     [
-        (aborted(1000, 250, injected=251), "client saw 250 aborts, and the filter counts 251"),
+        (aborted(1000, 250, injected=251), "client saw 250 faults, and the filter counts 251"),
         (aborted(1000, 250, reached=1000), "the service saw 1000 requests and not 750"),
         (Measured([Answer(503, 1.0)] * 250 + [Answer(200, 1.0)] * 750, 1000, 0), "statuses that nobody asked for"),
         (Measured([Answer(500, 1.0, fault=True)] * 250 + [Answer(200, 1.0)] * 750, 750, 250), "nobody asked for: {500"),

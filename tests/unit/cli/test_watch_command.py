@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from hfi_cli import client as client_module
+from hfi_cli import stream as stream_module
 from tests.unit.cli.conftest import FakePlane, Run
 from tests.unit.cli.test_changes import rule
 from tests.unit.cli.test_client import events
@@ -50,7 +51,7 @@ def test_for_programs(plane: FakePlane, run: Run) -> None:
 
 
 def test_a_lost_connection_is_told(plane: FakePlane, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(stream_module.time, "sleep", lambda seconds: None)
     plane.on("GET", "/v1/config/stream", events(event(1)), httpx.ConnectError("refused"), events(event(2)))
     result = run("watch", "-n", "2")
     assert result.exit_code == 0

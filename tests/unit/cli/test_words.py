@@ -1,47 +1,8 @@
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from hfi_cli import words
-
-
-@pytest.mark.parametrize(
-    ("of", "text"),
-    [
-        ({}, "every request"),
-        ({"path": {"prefix": "/a"}, "method": {"exact": "POST"}}, "POST prefix /a"),
-        ({"headers": [{"name": "x", "exact": "1"}]}, "x exact 1"),
-        ({"headers": [{"name": "x", "present": False}, {"name": "y", "present": True}]}, "x absent, y present"),
-        ({"headers": [{"name": "x", "regex": "a+", "invert": True}]}, "not x regex a+"),
-        ({"path": {"exact": "/a"}, "query": {"k": "v"}}, 'exact /a, query {"k":"v"}'),
-    ],
-)
-def test_match(of: dict[str, Any], text: str) -> None:
-    assert words.match(of) == text
-
-
-@pytest.mark.parametrize(
-    ("of", "text"),
-    [
-        ({"abort": {"httpStatus": 503}}, "100%: abort 503"),
-        ({"percentage": 0.0001, "delay": {"fixedDelay": "1s"}}, "0.0001%: delay 1s"),
-        (
-            {
-                "percentage": 25,
-                "start_delay_ms": 5,
-                "delay": {"fixedDelay": "1s", "percentage": 50},
-                "abort": {"httpStatus": 503, "percentage": 12.5},
-                "duration_seconds": 60,
-            },
-            "25%: wait 5ms, then delay 1s (in 50% of these), then abort 503 (in 12.5% of these)",
-        ),
-        ({"abort": {"httpStatus": 503}, "times": 3}, "100%: abort 503, then times 3"),
-    ],
-)
-def test_fault(of: dict[str, Any], text: str) -> None:
-    assert words.fault(of) == text
 
 
 def test_selectors_and_labels() -> None:

@@ -13,7 +13,7 @@ import httpx
 from prometheus_client import CollectorRegistry
 
 from hfi_core.clock import now_ms
-from hfi_core.dataplane import DataPlaneCounters
+from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
 from hfi_core.metrics import HfiCollector
 from hfi_core.policies import PolicyService
@@ -84,14 +84,14 @@ async def running(
         policies=PolicyService(kept, feed, engine().check, clock),
         feed=feed,
         proxies=ProxyRegistry(clock),
-        counters=DataPlaneCounters(),
+        data_plane=DataPlane(),
         engine=explainer or engine(),
         registry=CollectorRegistry(),
         version="1.2.3",
         settings=settings or HttpSettings(),
         clock=clock,
     )
-    services.registry.register(HfiCollector(services.counters, services.proxies, feed))
+    services.registry.register(HfiCollector(services.data_plane, services.proxies, feed))
     server = HttpServer(create_app(services), HOST, 0, stopping=services.stopping, grace_seconds=2)
     port = await server.start()
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)

@@ -37,10 +37,11 @@ def test_it_starts_nothing_when_the_parent_is_gone_already() -> None:
 def test_a_parent_that_is_killed_takes_the_program_along_by_sigterm(tmp_path: Path) -> None:
     """The program's last words come through a pipe, whose end is that of the program."""
     program = (
-        "import signal, sys, time\n"
-        "def bye(*_):\n    print('SIGTERM', flush=True)\n    sys.exit()\n"
+        # Not by print(): the signal may come while that is still at it, and it is not reentrant.
+        "import os, signal, sys\n"
+        "def bye(*_):\n    os.write(1, b'SIGTERM\\n')\n    sys.exit()\n"
         "signal.signal(signal.SIGTERM, bye)\n"
-        "print('ready', flush=True)\n"
+        "os.write(1, b'ready\\n')\n"
         "while True:\n    signal.pause()\n"
     )
     owner = subprocess.Popen(

@@ -5,35 +5,41 @@ from collections.abc import Mapping
 import pytest
 from prometheus_client import CollectorRegistry
 
-from hfi_core.dataplane import DataPlaneCounters, RuleKey
+from hfi_core.dataplane import DataPlane
+from hfi_core.dataplane.names import RuleKey
 from hfi_xds import metrics_sink, pb
 from hfi_xds.metrics import XdsMetrics
-from hfi_xds.metrics_sink import MAX_VALUE, MetricsSink, filter_counters
-from hfi_xds.session import MAX_TEXT
+from hfi_xds.metrics_sink import MetricsSink
 
 HFI = "wasmcustom.hfi."
 
 
-def counter(name: str, *values: float) -> pb.MetricFamily:
-    family = pb.MetricFamily(name=name, type=pb.COUNTER)
-    for value in values:
-        family.metric.add().counter.value = value
-    return family
-
-
 def report(values: Mapping[str, float]) -> list[pb.MetricFamily]:
-    return [counter(HFI + name, value) for name, value in values.items()]
+    return [
+        pb.MetricFamily(name=HFI + name, type=pb.COUNTER, metric=[{"counter": {"value": value}}])
+        for name, value in values.items()
+    ]
 
 
 class Sink:
     """A sink, and what has come of it."""
 
     def __init__(self) -> None:
-        self.counters, self.registry = DataPlaneCounters(), CollectorRegistry()
-        self._sink = MetricsSink(self.counters, XdsMetrics(self.registry))
+        self.plane, self.registry = DataPlane(), CollectorRegistry()
+        self.counters = self.plane.counters
+        self._sink = MetricsSink(self.plane, XdsMetrics(self.registry))
 
     def take(self, node: str, **values: float) -> None:
         self._sink.take(node, report(values))
+
+    def take_gauge(self, node: str, name: str, value: float) -> None:
+        family = pb.MetricFamily(name=HFI + name, type=pb.GAUGE, metric=[{"gauge": {"value": value}}])
+        self._sink.take(node, [family])
+
+    def take_histogram(self, node: str, name: str, value: float) -> None:
+        recorded = {"sample_count": 1, "sample_sum": value}
+        family = pb.MetricFamily(name=HFI + name, type=pb.HISTOGRAM, metric=[{"histogram": recorded}])
+        self._sink.take(node, [family])
 
     def metric(self, name: str) -> float | None:
         return self.registry.get_sample_value(name)
@@ -42,50 +48,6 @@ class Sink:
 @pytest.fixture
 def sink() -> Sink:
     return Sink()
-
-
-# -- reading a report -----------------------------------------------------------------------------------------
-
-
-def test_the_filters_counters_are_taken_by_their_full_names() -> None:
-    assert filter_counters([counter(HFI + "errors", 3), counter(HFI + "rule~matched~p~r~any", 4)]) == {
-        "wasmcustom.hfi.errors": 3,
-        "wasmcustom.hfi.rule~matched~p~r~any": 4,
-    }
-
-
-def test_a_counter_of_several_series_is_their_sum() -> None:
-    assert filter_counters([counter(HFI + "errors", 3, 4)]) == {HFI + "errors": 7}
-
-
-def gauge(name: str) -> pb.MetricFamily:
-    family = pb.MetricFamily(name=name, type=pb.GAUGE)
-    family.metric.add().gauge.value = 1
-    return family
-
-
-@pytest.mark.parametrize(
-    "family",
-    [
-        counter("cluster.upstream.upstream_rq_total", 5),
-        counter("wasmcustom.another_filter.errors", 5),
-        gauge(HFI + "snapshot_version"),
-        counter(HFI + "errors"),
-        pb.MetricFamily(name=HFI + "errors", type=pb.COUNTER, metric=[{}]),
-        counter(HFI + "errors", -1),
-        counter(HFI + "errors", float("nan")),
-        counter(HFI + "errors", float("inf")),
-        counter(HFI + "errors", MAX_VALUE * 2),
-        counter(HFI + "errors", 5, -1),
-        counter(HFI + "x" * MAX_TEXT, 5),
-    ],
-    ids=[
-        *("Envoy's own", "another filter's", "a gauge", "no series", "no value", "negative", "not a number"),
-        *("infinite", "beyond whole numbers", "negative in part", "a long name"),
-    ],
-)
-def test_what_is_not_ours_or_makes_no_sense_is_left_out(family: pb.MetricFamily) -> None:
-    assert filter_counters([family, counter(HFI + "total_requests", 1)]) == {HFI + "total_requests": 1}
 
 
 # -- over time ------------------------------------------------------------------------------------------------
@@ -120,6 +82,17 @@ def test_a_report_without_anything_of_ours_leaves_no_trace(sink: Sink) -> None:
     assert sink.metric("hfi_xds_reports_total") == 1
 
 
+def test_gauges_and_histograms_are_put_together_over_proxies(sink: Sink) -> None:
+    for node, waiting in (("n1", 3), ("n2", 4), ("n1", 2)):
+        sink.take_gauge(node, "active_delays", waiting)
+        sink.take_histogram(node, "delay_ms", 250)
+    assert sink.plane.gauges.active_delays == 6
+    assert (sink.plane.histograms.by_name["delay_ms"].count, sink.plane.histograms.by_name["delay_ms"].total) == (
+        3,
+        750,
+    )
+
+
 # -- bounds ---------------------------------------------------------------------------------------------------
 
 
@@ -140,6 +113,8 @@ def test_proxies_are_bounded_and_the_longest_silent_is_forgotten(sink: Sink, mon
     monkeypatch.setattr(metrics_sink, "MAX_PROXIES", 2)
     for node in ("n1", "n2", "n1", "n3"):
         sink.take(node, errors=1)
+        sink.take_gauge(node, "active_delays", 1)
+    assert sink.plane.gauges.active_delays == 2
     assert set(sink.counters.nodes) == {"n1", "n3"}
     # What it had counted stays.
     assert sink.counters.totals["errors"] == 3

@@ -9,31 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-#: Envoy puts this before the name of every metric that a Wasm filter defines.
-PREFIX = "wasmcustom.hfi."
-TOTALS = ("total_requests", "rules_matched", "faults_injected", "errors")
-RULE_WHATS = ("matched", "injected", "shadowed")
+from hfi_core.dataplane.names import PREFIX, TOTALS, RuleKey, rule_key
+
 #: Rules come and go; what their series cost is bounded. Further ones are summed as policy ``_other``.
 MAX_RULE_SERIES = 20_000
 OTHER = "_other"
-
-
-@dataclass(frozen=True, slots=True)
-class RuleKey:
-    """One series of a rule: ``what`` happened (:data:`RULE_WHATS`), by ``kind`` of fault (``any`` for matched)."""
-
-    what: str
-    policy: str
-    rule: str
-    kind: str
-
-
-def rule_key(name: str) -> RuleKey | None:
-    """The series of a metric name such as ``rule~matched~checkout~slow~any`` (prefix taken off), or None."""
-    parts = name.split("~")
-    if len(parts) != 5 or parts[0] != "rule" or parts[1] not in RULE_WHATS:
-        return None
-    return RuleKey(*parts[1:])
 
 
 @dataclass
