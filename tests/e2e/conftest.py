@@ -9,7 +9,10 @@ import pytest
 
 from tests.e2e.ring import Ring
 from tests.e2e.stack import PROBE_PATH, Stack, StackFactory
+from tests.support.http2 import Http2Connection
 from tests.support.processes import Processes
+from tests.support.sidecar import Sidecar
+from tests.support.traffic import Connection, Wire
 from tests.support.upstream import Upstream
 
 PROCESSES = pytest.StashKey[Processes]()
@@ -69,4 +72,36 @@ def stacks(processes: Processes, upstream: Upstream, tmp_path: Path) -> StackFac
 @pytest.fixture
 async def ring(stack: Stack) -> AsyncIterator[Ring]:
     async with stack.ring() as ring:
+        yield ring
+
+
+@pytest.fixture(params=[Connection, Http2Connection], ids=["http1", "http2"])
+def wire(request: pytest.FixtureRequest) -> Wire:
+    """How the test speaks to the proxy: every fault is tried by both."""
+    chosen: Wire = request.param
+    return chosen
+
+
+@pytest.fixture
+def http2() -> type[Http2Connection]:
+    """What only HTTP/2 has."""
+    return Http2Connection
+
+
+@pytest.fixture(scope="session")
+def wide(stack: Stack, processes: Processes) -> Iterator[Sidecar]:
+    """A proxy of four workers on the shared stack, with an access log; started when a test first asks for it."""
+    log = processes.directory / "wide-access.log"
+    sidecar = Sidecar(
+        processes, stack.control, stack.upstream.port, node="wide-1", cluster="wide", workers=4, access_log=log
+    )
+    try:
+        yield sidecar.start()
+    finally:
+        sidecar.stop()
+
+
+@pytest.fixture
+async def wide_ring(stack: Stack, wide: Sidecar) -> AsyncIterator[Ring]:
+    async with stack.ring(wide) as ring:
         yield ring

@@ -7,11 +7,12 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from tests.support.control_plane import Api
+from tests.support.reply import Seen
 from tests.support.sidecar import Sidecar
-from tests.support.traffic import Answer, Connection, Headers, connections
+from tests.support.traffic import Answer, Client, Connection, Headers, Wire, connections
 from tests.support.traffic import once as ask_once
-from tests.support.upstream import Seen, Upstream
-from tests.support.waiting import eventually_async
+from tests.support.upstream import Upstream
+from tests.support.waiting import eventually, eventually_async
 
 #: From a write to the last proxy: milliseconds as a rule, but a machine of two cores runs other things too.
 ARRIVAL_SECONDS = 15.0
@@ -78,6 +79,30 @@ class Ring:
         versions = [await self.api.delete(name) for name in await self.api.names()]
         await self.arrived(max(versions, default=0))
 
+    # -- metrics --------------------------------------------------------------------------------------------
+
+    def rule_counters(self, name: str = "", by: Sidecar | None = None) -> dict[str, int]:
+        """What the first proxy, or ``by`` another, has counted for a policy of this test: ``injected~r~abort``."""
+        policy = f"{self.name}-{name}" if name else self.name
+        found = (by or self.sidecar).stats(f"wasmcustom[.]hfi[.]rule~[a-z]+~{policy}~.*")
+        parts = {key.removeprefix("wasmcustom.hfi.rule~"): count for key, count in found.items()}
+        return {key.replace(f"~{policy}~", "~", 1): count for key, count in parts.items() if count}
+
+    async def counted(self, wanted: dict[str, int], name: str = "", by: Sidecar | None = None) -> None:
+        """Wait until a proxy has counted this, and nothing else: counters reach Envoy with the filter's next tick."""
+        found: dict[str, int] = {}
+
+        def same() -> bool:
+            found.clear()
+            found.update(self.rule_counters(name, by))
+            return found == wanted
+
+        try:
+            await eventually(same, what=f"{wanted}")
+        except AssertionError:
+            assert found == wanted
+            raise
+
     # -- traffic --------------------------------------------------------------------------------------------
 
     async def ask(
@@ -88,13 +113,18 @@ class Ring:
         body: bytes | None = None,
         *,
         by: Sidecar | None = None,
+        wire: Wire = Connection,
+        authority: str = "",
     ) -> Answer:
         """One request on a new connection to the first proxy, or ``by`` another; ``path`` is under this test's."""
-        return await ask_once((by or self.sidecar).port, self.path + path, method, headers, body)
+        port = (by or self.sidecar).port
+        return await ask_once(port, self.path + path, method, headers, body, wire=wire, authority=authority)
 
-    def connections(self, count: int) -> AbstractAsyncContextManager[list[Connection]]:
-        """Connections to the first proxy that are open already."""
-        return connections(self.sidecar.port, count)
+    def connections(
+        self, count: int, *, by: Sidecar | None = None, wire: Wire = Connection
+    ) -> AbstractAsyncContextManager[list[Client]]:
+        """Connections to the first proxy, or ``by`` another, that are open already."""
+        return connections((by or self.sidecar).port, count, wire=wire)
 
     @property
     def reached(self) -> list[Seen]:
@@ -103,9 +133,16 @@ class Ring:
 
 
 def assert_passed(answer: Answer) -> None:
-    """The application has answered, and nothing was injected but time."""
+    """The application has answered, and nothing was injected."""
     assert (answer.status, answer.header("x-upstream")) == (200, "tests"), answer
     assert answer.header("x-hfi-fault") is None
+
+
+def assert_delayed(answer: Answer, seconds: float) -> None:
+    """The application has answered, not before that time, and the answer says that it was held."""
+    assert (answer.status, answer.header("x-upstream")) == (200, "tests"), answer
+    assert answer.header("x-hfi-fault") is not None
+    assert answer.seconds >= seconds
 
 
 def assert_aborted(answer: Answer, status: int = 503) -> None:

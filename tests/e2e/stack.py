@@ -91,10 +91,10 @@ class Stack:
         return found
 
     @asynccontextmanager
-    async def ring(self) -> AsyncIterator[Ring]:
-        """The ring for one test. There is no policy of any other."""
+    async def ring(self, *sidecars: Sidecar) -> AsyncIterator[Ring]:
+        """The ring for one test, by these proxies or the stack's own. There is no policy of any other test."""
         async with Api(self.control.url) as api:
-            ring = Ring(api, self.sidecars, self.upstream, next(_numbers))
+            ring = Ring(api, sidecars or self.sidecars, self.upstream, next(_numbers))
             await ring.arrived(within=START_SECONDS)
             await ring.clear()
             yield ring

@@ -104,6 +104,7 @@ async def test_a_proxy_that_hears_nothing_for_too_long_stops_its_faults(stacks: 
             passed_at = await until_it_passes(connection, ring.path)
             # The filter looks once a second.
             assert heard_after + 3 <= passed_at < heard_before + 3 + 1 + LATE_SECONDS
+            await eventually(lambda: ring.rule_counters().get("skipped~r~stale"), what="the reason counted")
             stack.control.start()
             await eventually_async(
                 lambda: status_is(connection, ring.path, 503), within=20, what="faults again, once it is back"

@@ -6,7 +6,6 @@ import pytest
 
 from tests.e2e.ring import Ring, abort, assert_aborted, assert_passed, delay, rule
 from tests.e2e.stack import PROBE_PATH
-from tests.support.waiting import eventually
 
 
 async def test_a_higher_priority_comes_first_whatever_the_names(ring: Ring) -> None:
@@ -65,16 +64,15 @@ async def test_shadow_injects_nothing_is_counted_and_hides_nothing(ring: Ring) -
         assert answer.seconds < 4
     assert_aborted(await ring.ask("/behind"), 502)
 
-    counters = await eventually(
-        lambda: ring.sidecar.stats(f"wasmcustom[.]hfi[.]rule~.*~{ring.name}-shadow~.*"), what="counters of the rules"
+    await ring.counted(
+        {
+            "matched~both~any": 4,
+            "matched~abort~any": 4,
+            "shadowed~both~delay_abort": 4,
+            "shadowed~abort~abort": 4,
+        },
+        "shadow",
     )
-    prefix, shadow = "wasmcustom.hfi.rule~", f"{ring.name}-shadow"
-    assert counters == {
-        f"{prefix}matched~{shadow}~both~any": 4,
-        f"{prefix}matched~{shadow}~abort~any": 4,
-        f"{prefix}shadowed~{shadow}~both~delay_abort": 4,
-        f"{prefix}shadowed~{shadow}~abort~abort": 4,
-    }
 
 
 PROBES = [

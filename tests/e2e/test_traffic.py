@@ -9,12 +9,14 @@ import time
 
 import pytest
 
-from tests.e2e.ring import Ring, abort, assert_aborted, assert_passed, delay
+from tests.e2e.ring import Ring, abort, assert_aborted, assert_delayed, assert_passed, delay
 from tests.support.sidecar import WORKERS, Sidecar
 from tests.support.traffic import Connection, statuses, volley
 from tests.support.waiting import eventually
 
 MIB = 1 << 20
+#: Three seconds: how many are held is known a second after it is true.
+HELD = "3s"
 
 
 async def test_what_is_deleted_ends_within_a_second_on_a_connection_opened_before(ring: Ring) -> None:
@@ -53,30 +55,27 @@ async def test_a_body_that_was_held_arrives_intact(ring: Ring, length: int) -> N
     await ring.inject(delay=delay("300ms"))
     body = random.Random(length).randbytes(length)
     answer = await ring.ask(method="PUT", body=body)
-    assert_passed(answer)
-    assert answer.seconds >= 0.3
+    assert_delayed(answer, 0.3)
     [seen] = ring.reached
     assert (seen.method, seen.length, seen.sha256) == ("PUT", length, hashlib.sha256(body).hexdigest())
 
 
 async def test_a_client_that_leaves_is_forgotten_and_the_upstream_never_hears_of_it(ring: Ring) -> None:
-    await ring.inject(delay=delay("1s"))
+    await ring.inject(delay=delay(HELD))
     async with ring.connections(4) as [leaving, *staying]:
         await leaving.send(f"{ring.path}?leaving")
         await eventually(lambda: active(ring.sidecar) == 1, what="one held request")
-        left_at = time.perf_counter()
         leaving.abandon()
         await eventually(lambda: active(ring.sidecar) == 0, what="no held request")
-        assert time.perf_counter() - left_at < 0.9, "its place was free before its time had come"
         # These are held until after its time would have come.
         for answer in await volley(staying, 3, ring.path):
-            assert_passed(answer)
+            assert_delayed(answer, 3)
     assert [seen.target for seen in ring.reached] == [ring.path] * 3
-    assert active(ring.sidecar) == 0
+    await eventually(lambda: active(ring.sidecar) == 0, what="no held request")
 
 
 async def test_a_client_that_leaves_before_its_abort_hurts_nobody(ring: Ring) -> None:
-    await ring.inject(delay=delay("200ms"), abort=abort())
+    await ring.inject(delay=delay(HELD), abort=abort())
     async with ring.connections(20) as opened:
         for connection in opened:
             await connection.send(ring.path)
@@ -94,7 +93,7 @@ def active(sidecar: Sidecar) -> int:
 
 
 async def test_a_request_in_flight_keeps_the_rules_it_started_with(ring: Ring) -> None:
-    await ring.inject(delay=delay("1s"), abort=abort(504))
+    await ring.inject(delay=delay(HELD), abort=abort(504))
     async with ring.connections(1) as [connection]:
         await connection.send(ring.path)
         await eventually(lambda: active(ring.sidecar) == 1, what="one held request")
@@ -102,7 +101,7 @@ async def test_a_request_in_flight_keeps_the_rules_it_started_with(ring: Ring) -
         assert_passed(await ring.ask())
         answer = await connection.read()
     assert_aborted(answer, 504)
-    assert answer.seconds >= 1
+    assert answer.seconds >= 3
 
 
 async def test_a_hundred_changes_in_a_row_leave_the_last(ring: Ring) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 import subprocess
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +19,21 @@ from tests.support.processes import Processes, free_ports
 
 #: Two workers, and the main thread: three VMs, of which one talks to the control plane.
 WORKERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Histogram:
+    """How many values were at most a bound, by bound."""
+
+    buckets: Mapping[float, int]
+
+    @property
+    def count(self) -> int:
+        return self.buckets.get(math.inf, 0)
+
+    def since(self, before: Histogram) -> Histogram:
+        """What has come since then."""
+        return Histogram({bound: count - before.buckets.get(bound, 0) for bound, count in self.buckets.items()})
 
 
 class Sidecar:
@@ -31,8 +48,12 @@ class Sidecar:
         node: str,
         cluster: str,
         labels: Mapping[str, str] | None = None,
+        workers: int = WORKERS,
+        access_log: Path | None = None,
     ) -> None:
         self.node = node
+        self.workers = workers
+        self.access_log = access_log
         self.port, self.admin_port = free_ports(2)
         bootstrap = processes.directory / f"{node}.yaml"
         addresses = {
@@ -44,8 +65,10 @@ class Sidecar:
         }
         options = [word for option in addresses.items() for word in option]
         options += [word for key, value in (labels or {}).items() for word in ("--label", f"{key}={value}")]
+        options += ["--access-log", str(access_log)] if access_log else []
         _write_bootstrap(bootstrap, ["--node-id", node, "--cluster", cluster, *options])
-        command = [str(envoy_binary()), "-c", str(bootstrap), "--concurrency", str(WORKERS), "--use-dynamic-base-id"]
+        command = [str(envoy_binary()), "-c", str(bootstrap), "--concurrency", str(workers), "--use-dynamic-base-id"]
+        command += ["--file-flush-interval-msec", "50"]  # Envoy's own would have an access log wait for 10 s.
         self.process = processes.add(node, [*command, "--log-level", "warning", "--component-log-level", "wasm:info"])
 
     def start(self) -> Self:
@@ -70,6 +93,13 @@ class Sidecar:
     def stat(self, name: str) -> int:
         """One of them; 0 while it does not exist."""
         return self.stats(re.escape(name)).get(name, 0)
+
+    def histogram(self, name: str) -> Histogram:
+        """One of the filter's histograms, since the start; empty while it does not exist."""
+        text = self._admin("/stats", format="prometheus", filter=f"^wasmcustom[.]{re.escape(name)}$").text
+        bucket = re.compile(rf'{name.replace(".", "_")}_bucket{{.*le="([^"]+)"}} ([0-9]+)')
+        found = {float(bound): int(count) for bound, count in bucket.findall(text)}
+        return Histogram(found)
 
     def inline_modules(self) -> list[bytes]:
         """The code of each Wasm filter that this Envoy got by ECDS, from its own dump of what it runs."""

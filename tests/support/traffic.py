@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 Headers = Sequence[tuple[str, str]]
 
@@ -40,15 +40,51 @@ class Answer:
         return (self.header("connection") or "").lower() == "close"
 
 
+class CutOff(Exception):
+    """The answer ended before its end: the connection was closed, or the stream reset. This is what came of it.
+
+    ``status`` is None when not even its head came; ``code`` is that of HTTP/2's reset, where there was one.
+    """
+
+    def __init__(self, status: int | None, headers: Headers, body: bytes, code: int | None = None) -> None:
+        super().__init__(f"status {status}, {len(body)} bytes of body, code {code}")
+        self.status = status
+        self.headers = tuple(headers)
+        self.body = body
+        self.code = code
+
+
+class Client(Protocol):
+    """A connection, of whichever protocol: requests may be sent before answers are read, which come in their order."""
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(self, *_: object) -> None: ...
+    async def open(self) -> None: ...
+    async def close(self) -> None: ...
+    def abandon(self) -> None: ...
+    async def send(self, path: str, method: str = "GET", headers: Headers = (), body: bytes | None = None) -> None: ...
+    async def read(self) -> Answer: ...
+    async def request(
+        self, path: str, method: str = "GET", headers: Headers = (), body: bytes | None = None
+    ) -> Answer: ...
+
+
+class Wire(Protocol):
+    """How to connect, by one protocol or the other. ``authority`` is what requests name, by default the host."""
+
+    def __call__(self, host: str, port: int, authority: str = "") -> Client: ...
+
+
 class Connection:
     """One connection, kept alive; requests go one after the other."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, authority: str = "") -> None:
         self._host = host
         self._port = port
+        self._authority = authority or host
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
-        self._sent_at = 0.0
+        self._sent: deque[tuple[str, float]] = deque()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -59,6 +95,7 @@ class Connection:
 
     async def open(self) -> None:
         self._reader, self._writer = await asyncio.open_connection(self._host, self._port, limit=1 << 20)
+        self._sent.clear()
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -76,22 +113,28 @@ class Connection:
     async def send(self, path: str, method: str = "GET", headers: Headers = (), body: bytes | None = None) -> None:
         """Send a request, and do not wait for its answer."""
         assert self._writer is not None, "the connection is not open"
-        self._sent_at = time.perf_counter()
-        self._writer.write(encode(self._host, path, method, headers, body))
+        self._sent.append((method, time.perf_counter()))
+        self._writer.write(encode(self._authority, path, method, headers, body))
         await self._writer.drain()
 
     async def read(self) -> Answer:
-        """The next answer."""
+        """The next answer. Raises :class:`CutOff`."""
         assert self._reader is not None, "the connection is not open"
-        while True:
-            status, headers = _head(await self._reader.readuntil(b"\r\n\r\n"))
-            if status >= 200:
-                break
-        body = await _body(self._reader, status, headers)
-        return Answer(status, headers, body, time.perf_counter() - self._sent_at)
+        method, sent_at = self._sent.popleft()
+        status, headers, body = None, (), bytearray()
+        try:
+            while status is None:
+                found, headers = _head(await self._reader.readuntil(b"\r\n\r\n"))
+                status = found if found >= 200 else None
+            if method != "HEAD":
+                async for part in _body(self._reader, status, headers):
+                    body += part
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            raise CutOff(status, headers, bytes(body)) from error
+        return Answer(status, headers, bytes(body), time.perf_counter() - sent_at)
 
     async def request(self, path: str, method: str = "GET", headers: Headers = (), body: bytes | None = None) -> Answer:
-        """Send, and read the answer. Not for HEAD, whose answers have no body."""
+        """Send, and read the answer. Raises :class:`CutOff`."""
         async with asyncio.timeout(TIMEOUT_SECONDS):
             await self.send(path, method, headers, body)
             answer = await self.read()
@@ -111,17 +154,27 @@ def encode(host: str, path: str, method: str, headers: Headers, body: bytes | No
 
 
 async def once(
-    port: int, path: str, method: str = "GET", headers: Headers = (), body: bytes | None = None, host: str = "127.0.0.1"
+    port: int,
+    path: str,
+    method: str = "GET",
+    headers: Headers = (),
+    body: bytes | None = None,
+    host: str = "127.0.0.1",
+    *,
+    wire: Wire = Connection,
+    authority: str = "",
 ) -> Answer:
     """One request on a connection of its own."""
-    async with Connection(host, port) as connection:
+    async with wire(host, port, authority) as connection:
         return await connection.request(path, method, headers, body)
 
 
 @asynccontextmanager
-async def connections(port: int, count: int, host: str = "127.0.0.1") -> AsyncIterator[list[Connection]]:
+async def connections(
+    port: int, count: int, host: str = "127.0.0.1", *, wire: Wire = Connection
+) -> AsyncIterator[list[Client]]:
     """Connections that are open already; an Envoy spreads them over its workers."""
-    opened = [Connection(host, port) for _ in range(count)]
+    opened = [wire(host, port) for _ in range(count)]
     try:
         await asyncio.gather(*(connection.open() for connection in opened))
         yield opened
@@ -129,11 +182,11 @@ async def connections(port: int, count: int, host: str = "127.0.0.1") -> AsyncIt
         await asyncio.gather(*(connection.close() for connection in opened))
 
 
-async def volley(over: Iterable[Connection], count: int, path: str, headers: Headers = ()) -> list[Answer]:
+async def volley(over: Iterable[Client], count: int, path: str, headers: Headers = ()) -> list[Answer]:
     """``count`` equal requests, all of them answered, shared between the connections."""
     left = iter(range(count))
 
-    async def fire(connection: Connection) -> list[Answer]:
+    async def fire(connection: Client) -> list[Answer]:
         return [await connection.request(path, headers=headers) for _ in left]
 
     async with asyncio.TaskGroup() as group:
@@ -154,15 +207,25 @@ def _head(raw: bytes) -> tuple[int, tuple[tuple[str, str], ...]]:
     return int(first.split(" ", 2)[1]), tuple((name.lower(), value.strip()) for name, _, value in fields)
 
 
-async def _body(reader: asyncio.StreamReader, status: int, headers: Headers) -> bytes:
+async def _body(reader: asyncio.StreamReader, status: int, headers: Headers) -> AsyncIterator[bytes]:
+    """The parts of a body, as they come."""
     framing = dict(headers)
     if "chunked" in framing.get("transfer-encoding", ""):
-        parts = []
         while size := int((await reader.readuntil(b"\r\n")).split(b";")[0], 16):
-            parts.append((await reader.readexactly(size + 2))[:-2])
+            async for part in _exactly(reader, size):
+                yield part
+            await reader.readexactly(2)
         await reader.readuntil(b"\r\n")
-        return b"".join(parts)
-    if status in (204, 304):
-        return b""
-    assert "content-length" in framing, f"an answer without a length: {headers}"
-    return await reader.readexactly(int(framing["content-length"]))
+    elif status not in (204, 304):
+        assert "content-length" in framing, f"an answer without a length: {headers}"
+        async for part in _exactly(reader, int(framing["content-length"])):
+            yield part
+
+
+async def _exactly(reader: asyncio.StreamReader, left: int) -> AsyncIterator[bytes]:
+    while left:
+        part = await reader.read(min(left, 1 << 16))
+        if not part:
+            raise asyncio.IncompleteReadError(b"", left)
+        left -= len(part)
+        yield part

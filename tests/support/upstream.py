@@ -1,4 +1,4 @@
-"""The application behind the Envoy: answers everything with 200, and remembers what has reached it.
+"""The application behind the Envoy, by HTTP/1.1 and HTTP/2: remembers what has reached it, and answers it.
 
 It runs in a thread with an event loop of its own, so that one can serve a whole session of tests, each of which
 has a loop of its own.
@@ -8,29 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import threading
-from dataclasses import dataclass
 from typing import Self
-from urllib.parse import urlsplit
 
-#: Shows that an answer is the application's own.
-MARK = ("x-upstream", "tests")
+from tests.support import http2_server
+from tests.support.reply import Reply, Seen, reply
 
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request that arrived, whole. Header names are in lower case, ``target`` is the path with its query."""
-
-    method: str
-    target: str
-    headers: tuple[tuple[str, str], ...]
-    length: int
-    sha256: str
-
-    @property
-    def path(self) -> str:
-        return urlsplit(self.target).path
+#: How a connection of HTTP/2 begins (RFC 9113, section 3.4).
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+CHUNK = 1 << 16
 
 
 class Upstream:
@@ -76,26 +62,36 @@ class Upstream:
         assert task is not None
         self._connections.add(task)
         try:
-            while await self._serve(reader, writer):
-                pass
+            while (head := await reader.readuntil(b"\r\n\r\n")) != PREFACE:
+                await self._serve(head, reader, writer)
+            await http2_server.serve(reader, writer, head, self._answer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # The proxy has gone, or the test is over: nobody is left to be told.
         finally:
             self._connections.discard(task)
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").rstrip("\r\n").split("\r\n")
+    def _answer(self, seen: Seen) -> Reply:
+        self._seen.append(seen)
+        return reply(seen)
+
+    async def _serve(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first, *lines = head.decode("latin-1").rstrip("\r\n").split("\r\n")
         method, target, _ = first.split(" ")
         fields = (line.partition(":") for line in lines)
         headers = tuple((name.lower(), value.strip()) for name, _, value in fields)
         length, digest = await _swallow(reader, dict(headers))
-        self._seen.append(Seen(method, target, headers, length, digest))
-        body = json.dumps({"method": method, "target": target, "length": length, "sha256": digest}).encode()
-        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{': '.join(MARK)}\r\n"
-        writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+        answer = self._answer(Seen(method, target, headers, length, digest))
+        framing = (("transfer-encoding", "chunked"),) if answer.chunked else ()
+        out = "".join(f"{name}: {value}\r\n" for name, value in (*answer.fields, *framing))
+        writer.write(f"HTTP/1.1 {answer.status} Fine\r\n{out}\r\n".encode())
+        for start in range(0, len(answer.body), CHUNK):
+            part = answer.body[start : start + CHUNK]
+            writer.write(b"%x\r\n%b\r\n" % (len(part), part) if answer.chunked else part)
+            await writer.drain()
+        if answer.chunked and method != "HEAD":
+            writer.write(b"0\r\n\r\n")
         await writer.drain()
-        return True
 
 
 async def _swallow(reader: asyncio.StreamReader, headers: dict[str, str]) -> tuple[int, str]:
