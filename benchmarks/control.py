@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -19,6 +20,7 @@ class ControlPlane:
     xds: int
     started: Started
     _kept: HTTPConnection | None = field(default=None, repr=False)
+    _used: float = 0.0
 
     def apply(self, policy: dict[str, Any]) -> int:
         """POST a policy; its version. Uses one kept connection."""
@@ -33,12 +35,14 @@ class ControlPlane:
         return self._ask("GET", path, None, {200})
 
     def _ask(self, method: str, path: str, body: object, good: set[int]) -> dict[str, Any]:
-        if self._kept is None:
+        # One that was idle for longer may be closed by the server at any moment.
+        if self._kept is None or time.monotonic() - self._used > 30:
             self._kept = HTTPConnection(HOST, self.http, timeout=60)
         data = None if body is None else json.dumps(body).encode()
         self._kept.request(method, path, data, {"content-type": "application/json"} if data else {})
         response = self._kept.getresponse()
         text = response.read()
+        self._used = time.monotonic()
         if response.status not in good:
             said = text[:500].decode(errors="replace")
             raise BenchmarkError(f"{method} {path} was answered with {response.status}: {said}")
@@ -121,9 +125,3 @@ def rules(count: int, prefix: str = "/none") -> list[dict[str, Any]]:
             match["headers"] = [{"name": "x-user-group", "exact": f"group-{number}"}]
         made.append({"name": f"r{number}", "match": match, "fault": {"abort": {"httpStatus": 503}}})
     return made
-
-
-def many(name: str, count: int, cluster: str | None = None) -> list[dict[str, Any]]:
-    """Policies that together hold ``count`` such rules: no policy may have more than 256."""
-    whole = rules(count)
-    return [policy(f"{name}-{at}", whole[at : at + 250], cluster) for at in range(0, count, 250)]

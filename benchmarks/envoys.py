@@ -18,7 +18,10 @@ from harness import HOST, Bench, BenchmarkError, Started, command, fetch, free_p
 from hfi_cli.address import Address
 from hfi_cli.bootstrap import Sidecar, sidecar
 
+#: HFI's own entry among a listener's filters.
+FILTER = "hfi"
 ROUTER = "envoy.filters.http.router"
+EARLY = "early_header_mutation_extensions"
 _HCM = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER_TYPE = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _FAULT_TYPE = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
@@ -58,6 +61,11 @@ class Envoy:
         wait_for(f"snapshot {version} in {self.name}", reached, seconds)
         return time.monotonic() - began
 
+    def has_counted(self, requests: int, seconds: float = 5.0) -> None:
+        """Wait until HFI's filter has told Envoy of so many: it counts in its VM, and tells once a second."""
+        what = f"HFI's filter in {self.name} to have counted {requests} requests"
+        wait_for(what, lambda: self.gauge("total_requests") >= requests or None, seconds)
+
     def filter_runs(self, seconds: float = 60.0) -> None:
         """Wait until HFI's filter counts the requests that go through: nothing less proves that it is there."""
 
@@ -70,7 +78,7 @@ class Envoy:
         wait_for(f"HFI's filter in {self.name}", counted, seconds)
 
 
-def upstream(bench: Bench, cpu: int | None = None) -> int:
+def upstream(bench: Bench, cpu: int | None = None, name: str = "upstream") -> int:
     """The port of a server that answers 200 ``ok`` to everything, as fast as Envoy can."""
     port, admin = free_ports(2)
     manager = {
@@ -108,14 +116,36 @@ def upstream(bench: Bench, cpu: int | None = None) -> int:
             ]
         },
     }
-    _start(bench, "upstream", config, port, admin, cpu, 1)
+    _start(bench, name, config, port, admin, cpu, 1)
     return port
 
 
-def hfi(bench: Bench, name: str, to: int, http: int, xds: int, cpu: int | None = None, concurrency: int = 1) -> Envoy:
-    """HFI's sidecar in a cluster of that name, so that a policy's ``selector`` can name it alone."""
+def hfi(
+    bench: Bench,
+    name: str,
+    to: int,
+    http: int,
+    xds: int,
+    cpu: int | None = None,
+    concurrency: int = 1,
+    alone: bool = False,
+) -> Envoy:
+    """HFI's sidecar in a cluster of that name, so that a policy's ``selector`` can name it alone.
+
+    ``alone``: without what the bootstrap puts around HFI's filter, so that the filter itself is measured.
+    """
     port, admin = free_ports(2)
-    return _start(bench, name, _sidecar(name, port, admin, to, http, xds), port, admin, cpu, concurrency)
+    config = _sidecar(name, port, admin, to, http, xds)
+    if alone:
+        _keep(config, (FILTER, ROUTER))
+    return _start(bench, name, config, port, admin, cpu, concurrency)
+
+
+def chain() -> str:
+    """What the bootstrap has between a request and the router, in order."""
+    manager = _manager(_sidecar("chain", 1, 1, 1, 1, 1))
+    early = [entry["name"].split(".")[-1] + " (early)" for entry in manager.get(EARLY, [])]
+    return " → ".join([*early, *(e["name"].split(".")[-1] for e in manager["http_filters"] if e["name"] != ROUTER)])
 
 
 def peer(
@@ -128,9 +158,9 @@ def peer(
         config.pop(key, None)
     static = config["static_resources"]
     static["clusters"] = [cluster for cluster in static["clusters"] if not cluster["name"].startswith("hfi_")]
-    manager = static["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
-    router = [entry for entry in manager["http_filters"] if entry["name"] == ROUTER]
-    manager["http_filters"] = [*filters, *router]
+    _keep(config, (ROUTER,))
+    manager = _manager(config)
+    manager["http_filters"] = [*filters, *manager["http_filters"]]
     return _start(bench, name, config, port, admin, cpu, concurrency)
 
 
@@ -162,6 +192,20 @@ def _sidecar(name: str, port: int, admin: int, to: int, http: int, xds: int) -> 
     whole = Sidecar(name, name, listen, application, admin_at, [web], [discovery])
     config: dict[str, Any] = yaml.safe_load(sidecar(whole))
     return config
+
+
+def _manager(config: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]
+    manager: dict[str, Any] = found["typed_config"]
+    return manager
+
+
+def _keep(config: dict[str, Any], names: Sequence[str]) -> None:
+    manager = _manager(config)
+    manager.pop(EARLY, None)
+    # So that what HFI tells a filter behind it does not reach the application: a part of what is around HFI's filter.
+    manager["route_config"].pop("request_headers_to_remove", None)
+    manager["http_filters"] = [entry for entry in manager["http_filters"] if entry["name"] in names]
 
 
 def _socket(port: int) -> dict[str, Any]:

@@ -1,0 +1,96 @@
+"""The command: which measurements there are, the rounds that go through all of them, the table of targets."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from harness import Bench, BenchmarkError, allow_files, reported_errors
+from report import arguments, publish, shown, table
+
+from filter import delays, footprint, growth, passing, replaced, takeover
+from filter.setting import Measurement, Row, Setting, Starter
+
+ABOUT = "HFI's filter beside no filter and beside Envoy's own: every target, everything in one run, in turn."
+#: In the order of the table.
+PARTS: Sequence[tuple[Sequence[str], Starter]] = (
+    (passing.NAMES, passing.Passing),
+    (delays.NAMES, delays.Delays),
+    (replaced.NAMES, replaced.Replaced),
+    (takeover.NAMES, takeover.Takeover),
+    (footprint.NAMES, footprint.Footprint),
+    (growth.NAMES, growth.Growth),
+)
+
+
+def main() -> None:
+    """Measure, print, write."""
+    options = _options()
+    with reported_errors(), Bench() as bench:
+        allow_files(8 * max(options.at_once) + 1024)
+        setting = Setting(bench, options)
+        parts: list[Measurement] = []
+        for names, start in PARTS:
+            wanted = frozenset(names) & frozenset(options.only or names)
+            if wanted:
+                parts.append(start(setting, wanted))
+        failed = _go_round(parts, options.rounds)
+        rows = [row for part in parts for row in part.rows()]
+        details = [part.detail() for part in parts]
+    results: dict[str, Any] = {row.name: _figures(row) for row in rows}
+    for figures, _ in details:
+        results |= {f"detail: {name}": figure for name, figure in figures.items()}
+    publish("filter", options, results, "\n\n".join([_shown(rows), *(text for _, text in details if text)]))
+    if failed:
+        sys.exit(1)
+
+
+def _go_round(parts: list[Measurement], rounds: int) -> bool:
+    """Measure all in turn. One that fails is taken out, and the others go on: says whether there was one."""
+    failed = False
+    for number in range(rounds):
+        for part in list(parts):
+            try:
+                part.round(number)
+            except (BenchmarkError, OSError) as error:
+                print(f"{type(part).__name__}, round {number + 1}: {error}; its rows are left out", file=sys.stderr)
+                parts.remove(part)
+                failed = True
+    return failed
+
+
+def _options() -> argparse.Namespace:
+    names = [name for part, _ in PARTS for name in part]
+    parser = arguments(ABOUT, rounds=5)
+    parser.add_argument("--only", metavar="ROW,…", help="of: " + ", ".join(names))
+    parser.add_argument("--seconds", type=float, default=3.0, help="how long each variant is loaded in a round")
+    parser.add_argument("--connections", type=int, default=32, help="kept by the load at once")
+    parser.add_argument("--rules", type=int, default=10_000, help="in a large set")
+    parser.add_argument("--at-once", type=int, nargs="+", default=[1, 100, 1000], help="requests in delay at once")
+    parser.add_argument("--delay-ms", type=int, default=250, help="the delay that is asked for")
+    parser.add_argument("--snapshots", type=int, default=1000, help="sent one after the other to see memory grow")
+    options = parser.parse_args()
+    if options.only is not None:
+        options.only = options.only.split(",")
+        unknown = sorted(set(options.only) - set(names))
+        if unknown:
+            parser.error(f"no such row: {', '.join(unknown)}; there are: {', '.join(names)}")
+    if options.rounds < 1:
+        parser.error("at least one round is needed")
+    return options
+
+
+def _figures(row: Row) -> dict[str, Any]:
+    verdict = {} if row.met is None else {"target": row.target, "met": row.met}
+    return {"about": row.about, "unit": row.unit, **row.spread, **verdict, "note": row.note}
+
+
+def _shown(rows: Sequence[Row]) -> str:
+    lines = []
+    for row in rows:
+        verdict = "" if row.met is None else "met" if row.met else "**missed**"
+        lines.append([row.name, row.about, f"{shown(row.spread, row.digits)} {row.unit}".rstrip(), row.target, verdict])
+        lines[-1].append(row.note)
+    return table(["row", "what", "median (least–greatest)", "target", "verdict", "note"], lines)
