@@ -80,6 +80,71 @@ class VersionConflict(RequestError):
         super().__init__(text)
 
 
+class SidecarInvalid(RequestError):
+    """A sidecar document breaks the rules; carries every problem at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in self.problems))
+
+
+class SidecarNotFound(RequestError):
+    """No sidecar document is stored for that cluster."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(f"there is no sidecar document for the cluster {name!r}")
+
+
+class SidecarConflict(RequestError):
+    """The stored version is not the one that the document says (``0`` stands for: does not exist)."""
+
+    def __init__(self, name: str, expected: int, actual: int) -> None:
+        self.name = name
+        self.expected = expected
+        self.actual = actual
+        super().__init__(
+            f"the sidecar document of {name!r} is at version {actual}, not {expected}: somebody changed it meanwhile; "
+            "read it again and repeat the change"
+        )
+
+
+class ModuleRefused(RequestError):
+    """A filter module that no Envoy could run, or that HFI does not take; carries every reason at once."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        self.reasons = tuple(reasons)
+        super().__init__("; ".join(self.reasons))
+
+
+class ModuleNotFound(RequestError):
+    """The catalogue has no filter module of that version."""
+
+    def __init__(self, version: str) -> None:
+        self.version = version
+        super().__init__(f"the catalogue has no filter module of version {version!r}")
+
+
+class ModuleConflict(RequestError):
+    """The catalogue holds another module under that version, or that module under another version."""
+
+
+class RolloutConflict(RequestError):
+    """The rollout of the filter module is not where that could be done."""
+
+
+class NodeDenied(RequestError):
+    """A client's certificate does not speak for the node that it says it is. ``names`` are those in it, in words."""
+
+    def __init__(self, node_id: str, names: str) -> None:
+        self.node_id = node_id
+        self.names = names
+        super().__init__(
+            f"node {node_id!r} is not in the client's certificate, which has {names}; issue one with the node's id "
+            "in it, or start the control plane with a --node-pattern"
+        )
+
+
 class StoreError(HfiError):
     """The store did not do what it was asked."""
 
@@ -98,6 +163,10 @@ class WatchCompacted(StoreError):
     def __init__(self, compact_revision: int) -> None:
         self.compact_revision = compact_revision
         super().__init__(f"revisions up to {compact_revision} are compacted; list again")
+
+
+class TenancyLost(StoreError):
+    """What was written under a tenancy is gone, because it was not renewed in time: write it again."""
 
 
 class ModuleUnavailable(HfiError):

@@ -21,6 +21,8 @@ from hfi_core.store.protocol import Store
 
 log = logging.getLogger(__name__)
 
+#: So long may a quiet store be silent: etcd is asked for a sign of life after 5 s, and given up after 10.
+QUIET_MS = 10_000
 #: Between attempts to list again while the store is gone; the watch has a backoff of its own.
 RELIST_BACKOFF_SECONDS = (0.1, 5.0)
 
@@ -33,6 +35,7 @@ class Feed:
         self._clock = clock
         self._current: Snapshot | None = None
         self._changed = asyncio.Event()
+        self._catching_up = asyncio.Lock()
         self._confirmed_at_ms: int | None = None
         self._trouble: str | None = "the store has not been read yet"
 
@@ -49,6 +52,15 @@ class Feed:
     def age_ms(self) -> int | None:
         """Milliseconds since the store last proved that nothing is missing here; None when it never did."""
         return None if self._confirmed_at_ms is None else max(0, self._clock() - self._confirmed_at_ms)
+
+    def cut_off_ms(self) -> int:
+        """For how long the store has not been heard of; 0 while its silence is that of a quiet store.
+
+        It goes to the proxies (``x-hfi-age-ms``), whose dead man's switch counts it in: a replica that is cut off
+        answers, and its answers must not keep old faults going.
+        """
+        age = self.age_ms()
+        return 0 if age is None or (self._trouble is None and age <= QUIET_MS) else age
 
     async def run(self) -> None:
         """List, then watch, for ever; after compaction or a lost store, list again. Ends only by cancellation."""
@@ -75,11 +87,34 @@ class Feed:
         async for batch in self._store.watch(listing.revision):
             current = self._current
             assert current is not None
-            if batch.changes:
-                self._publish(fold(current, batch.changes, batch.revision))
+            # Others may have been read already, by catch_up().
+            changes = tuple(change for change in batch.changes if change.revision > current.version)
+            if changes:
+                self._publish(fold(current, changes, batch.revision))
             else:
                 self._confirm()
         raise StoreError("the store's watch ended")
+
+    async def catch_up(self, version: int, epoch: str) -> None:
+        """Read the store anew when it has got further than this feed: somebody has seen that version of it.
+
+        A replica that lists is as far as the store's newest revision, whatever that was about; one that watches stays
+        at the last change of a policy. A proxy that goes from the former to the latter would take it for a stale one.
+        Does nothing when the store cannot be read, or is another.
+        """
+        async with self._catching_up:
+            current = self._current
+            if current is None or current.epoch != epoch or current.version >= version:
+                return
+            try:
+                if await self._store.epoch() != epoch:
+                    return
+                listing = await self._store.list()
+            except StoreError as error:
+                log.debug("feed: cannot catch up with version %d: %s", version, error)
+                return
+            if self._current is not None and self._current.epoch == epoch and listing.revision > self._current.version:
+                self._publish(from_listing(epoch, listing))
 
     def _publish(self, snapshot: Snapshot) -> None:
         for name, why in snapshot.broken.items():

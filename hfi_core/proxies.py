@@ -27,7 +27,8 @@ class ResourceStatus:
     """What became of one xDS resource at one node.
 
     ``digest`` is the resource version that was sent. ``not_applied``: acknowledged, but this Envoy rejected
-    the same content before and so kept what it had (research of Envoy 1.40; see ``docs/xds.md``).
+    the same content before and so kept what it had (research of Envoy 1.40; see ``docs/xds.md``). ``applied`` is the
+    version that the node last said it has, which the registry keeps; empty when it has said that of none.
     """
 
     type_url: str
@@ -36,6 +37,7 @@ class ResourceStatus:
     state: ResourceState
     message: str = ""
     at_ms: int = 0
+    applied: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +67,23 @@ class ProxyRegistry:
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
         self._proxies: dict[str, ProxyStatus] = {}
+        self._changed: set[str] = set()
 
     def list(self) -> tuple[ProxyStatus, ...]:
         """Every known proxy, by id; those silent for too long are forgotten first."""
         oldest = self._clock() - FORGET_AFTER_MS
         for status in [s for s in self._proxies.values() if not s.connected and s.last_seen_ms < oldest]:
-            del self._proxies[status.node.id]
+            self._forget(status.node.id)
         return tuple(sorted(self._proxies.values(), key=lambda status: status.node.id))
 
     def get(self, node_id: str) -> ProxyStatus | None:
         """What is known of one proxy."""
         return self._proxies.get(node_id)
+
+    def take_changed(self) -> frozenset[str]:
+        """The nodes of which something was told, or that were forgotten, since this was last asked."""
+        changed, self._changed = frozenset(self._changed), set()
+        return changed
 
     # -- xDS ------------------------------------------------------------------------------------------------
 
@@ -95,10 +103,11 @@ class ProxyRegistry:
         """What became of a resource; replaces what was known of the same type and name."""
         proxy = self._proxies.get(node_id)
         if proxy is not None:
-            kept = tuple(
-                known for known in proxy.resources if (known.type_url, known.name) != (status.type_url, status.name)
-            )
-            stamped = status if status.at_ms else replace(status, at_ms=self._clock())
+            same = (status.type_url, status.name)
+            before = [known for known in proxy.resources if (known.type_url, known.name) == same]
+            kept = tuple(known for known in proxy.resources if known not in before)
+            applied = status.digest if status.state == "acked" else "".join(known.applied for known in before)
+            stamped = replace(status, at_ms=status.at_ms or self._clock(), applied=applied)
             self._put(replace(proxy, resources=(*kept, stamped), last_seen_ms=self._clock()))
 
     # -- rules ----------------------------------------------------------------------------------------------
@@ -125,5 +134,10 @@ class ProxyRegistry:
         if status.node.id not in self._proxies and len(self._proxies) >= MAX_PROXIES:
             idle = [s for s in self._proxies.values() if not s.connected]
             oldest = min(idle or self._proxies.values(), key=lambda s: s.last_seen_ms)
-            del self._proxies[oldest.node.id]
+            self._forget(oldest.node.id)
         self._proxies[status.node.id] = status
+        self._changed.add(status.node.id)
+
+    def _forget(self, node_id: str) -> None:
+        del self._proxies[node_id]
+        self._changed.add(node_id)

@@ -8,6 +8,7 @@ from hfi_core.errors import StoreUnavailable
 from hfi_core.store.embedded_etcd import EmbeddedEtcd, EmbeddedSettings
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.protocol import Entry, Listing, WatchBatch
+from hfi_core.store.tenancy import Tenancy
 
 __all__ = ["EmbeddedEtcd", "EmbeddedSettings", "EmbeddedStore"]
 
@@ -57,6 +58,14 @@ class EmbeddedStore:
     def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         """See the protocol."""
         return self._ready().watch(from_revision)
+
+    def beside(self, room: str) -> EtcdStore:
+        """In the same etcd; see the protocol."""
+        return self._ready().beside(room)
+
+    def tenancy(self, name: str, seconds: int) -> Tenancy:
+        """See the protocol."""
+        return self._ready().tenancy(name, seconds)
 
     def _ready(self) -> EtcdStore:
         if self._store is None:

@@ -29,6 +29,7 @@ from hfi_core.clock import now_ms
 from hfi_core.errors import PolicyNotFound, StoreError, StoreUnavailable, VersionConflict, WatchCompacted
 from hfi_core.store.etcd_client import EtcdClient, KeyChange, KeyValue, Range, Swap
 from hfi_core.store.etcd_client.failures import LeaseGone, RevisionCompacted, RevisionInFuture
+from hfi_core.store.etcd_tenancy import EtcdTenancy
 from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
 from hfi_core.store.settings import EtcdSettings
 
@@ -150,6 +151,14 @@ class EtcdStore:
             async for news in watch:
                 self._saw(news.revision)
                 yield WatchBatch(tuple(map(self._change, news.changes)), news.revision)
+
+    def beside(self, room: str) -> EtcdStore:
+        """With a connection of its own; see the protocol."""
+        return EtcdStore(self._settings.beside(room))
+
+    def tenancy(self, name: str, seconds: int) -> EtcdTenancy:
+        """Under a lease; see the protocol."""
+        return EtcdTenancy(self._client, self._prefix, name, seconds)
 
     async def _may_go_on(self, seen: int, epoch: str | None) -> None:
         """Raise :class:`WatchCompacted` when what follows ``seen`` cannot be had whole, or is another store's."""

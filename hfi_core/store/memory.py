@@ -6,13 +6,15 @@ Everything happens in one event loop and no method waits between reading and wri
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from hfi_core.clock import now_ms
 from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict, WatchCompacted
 from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
+from hfi_core.store.tenancy import Tenancy
 
 #: Changes that are kept for watches that begin in the past; older ones count as compacted.
 HISTORY = 10_000
@@ -37,6 +39,7 @@ class MemoryStore:
         self._changed = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
+        self._beside: dict[str, MemoryStore] = {}
 
     async def start(self) -> None:
         """Nothing to connect to."""
@@ -103,6 +106,16 @@ class MemoryStore:
                 # Not the store's revision: a write may have come between the time-out and now, undelivered.
                 yield WatchBatch((), seen)
 
+    def beside(self, room: str) -> MemoryStore:
+        """The same one each time; see the protocol."""
+        if room not in self._beside:
+            self._beside[room] = MemoryStore(self._clock, self._history.maxlen or HISTORY, self._heartbeat)
+        return self._beside[room]
+
+    def tenancy(self, name: str, seconds: int) -> Tenancy:
+        """Ends with :meth:`~hfi_core.store.tenancy.Tenancy.end`, or with the process."""
+        return MemoryTenancy(self, name)
+
     def _expect(self, key: str, expected: int | None) -> None:
         entry = self._entries.get(key)
         actual = 0 if entry is None else entry.version
@@ -144,3 +157,33 @@ class MemoryStore:
     def _open(self) -> None:
         if self._closed:
             raise StoreUnavailable("the store is closed")
+
+
+class MemoryTenancy:
+    """See :class:`~hfi_core.store.tenancy.Tenancy`. The store is gone with the process, so no time runs out."""
+
+    def __init__(self, store: MemoryStore, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._keys: set[str] = set()
+
+    async def write(self, own: bytes, puts: Mapping[str, bytes], deletes: Collection[str]) -> None:
+        """Everything; see the protocol."""
+        for key, value in {self._name: own, **puts}.items():
+            await self._store.put(key, value)
+            self._keys.add(key)
+        for key in deletes:
+            await self._delete(key)
+
+    async def renew(self) -> None:
+        """Nothing to renew."""
+
+    async def end(self) -> None:
+        """Remove what was written."""
+        for key in sorted(self._keys):
+            await self._delete(key)
+
+    async def _delete(self, key: str) -> None:
+        self._keys.discard(key)
+        with contextlib.suppress(PolicyNotFound):
+            await self._store.delete(key)

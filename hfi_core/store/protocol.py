@@ -18,6 +18,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from hfi_core.store.tenancy import Tenancy
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -98,3 +100,12 @@ class Store(Protocol):
         Raises :class:`~hfi_core.errors.WatchCompacted`. A dropped connection is not an error: the
         implementation connects again, with backoff, and goes on where it was.
         """
+
+    def beside(self, room: str) -> Store:
+        """A store in the same place for documents of another kind, with keys of its own; ``room`` names it.
+
+        To be started and closed by who asks for it; asked for when this one is started.
+        """
+
+    def tenancy(self, name: str, seconds: int) -> Tenancy:
+        """Keys of this store that live as long as who writes them; see there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -50,7 +50,8 @@ class EtcdSettings:
     """For an etcd with authentication, with ``password``."""
     password: str | None = field(default=None, repr=False)
     prefix: str = "/hfi/policies/"
-    """What a policy's key begins with. Several HFIs can share an etcd by prefixes of their own."""
+    """What a policy's key begins with. Several HFIs can share an etcd by prefixes of their own; other documents than
+    policies lie beside it (:meth:`beside`), so what is before its last part must be theirs as well."""
     epoch_key: str = "/hfi/epoch"
     """Where the store's random name lies; outside ``prefix``."""
     attempt_seconds: float = 2.0
@@ -83,6 +84,12 @@ class EtcdSettings:
             raise SettingsInvalid("etcd's times must be above 0, and hung_seconds above heartbeat_seconds")
         if self.page_size < 1:
             raise SettingsInvalid("page_size must be at least 1")
+
+    def beside(self, room: str) -> EtcdSettings:
+        """The same etcd, with keys for documents of another kind: ``/hfi/policies/`` becomes ``/hfi/<room>/``."""
+        above, _, last = self.prefix[:-1].rpartition("/")
+        # A prefix of one part is nobody's but its own: what is above it may be others'.
+        return replace(self, prefix=f"{above}/{room}/" if above else f"/{last}.{room}/")
 
     @property
     def parsed_endpoints(self) -> tuple[Endpoint, ...]:

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Mapping
 
 from hfi_core.errors import StoreUnavailable
 from hfi_core.store.etcd_client.calls import Caller
 from hfi_core.store.etcd_client.channels import Channels
 from hfi_core.store.etcd_client.failures import LeaseExists, LeaseGone
-from hfi_core.store.etcd_client.methods import LEASE_GRANT, LEASE_REVOKE, LEASE_TIME_TO_LIVE, RANGE, TXN
+from hfi_core.store.etcd_client.methods import (
+    LEASE_GRANT,
+    LEASE_KEEP_ALIVE,
+    LEASE_REVOKE,
+    LEASE_TIME_TO_LIVE,
+    RANGE,
+    TXN,
+)
 from hfi_core.store.etcd_client.values import Range, Swap, WatchNews, key_value
 from hfi_core.store.etcd_client.watch import Check, Watcher
 from hfi_core.store.pb import etcd_pb2 as pb
@@ -61,11 +68,35 @@ class EtcdClient:
         found = answer.responses[0].response_range.kvs
         return Swap(answer.succeeded, answer.header.revision, key_value(found[0]) if found else None, repeated)
 
+    async def commit(
+        self, key: bytes, expected: int, value: bytes, puts: Mapping[bytes, bytes], deletes: Iterable[bytes], lease: int
+    ) -> Swap:
+        """As :meth:`swap`, and with the key's write, or not at all, these; all of them under the lease.
+
+        Raises :class:`~hfi_core.store.etcd_client.failures.LeaseGone`. etcd takes 128 writes at once.
+        """
+        read = pb.RequestOp(request_range=pb.RangeRequest(key=key))
+        writes = [
+            pb.RequestOp(request_put=pb.PutRequest(key=put, value=content, lease=lease))
+            for put, content in {key: value, **puts}.items()
+        ]
+        writes += [pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=gone)) for gone in deletes]
+        compare = pb.Compare(result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=expected)
+        request = pb.TxnRequest(compare=[compare], success=[read, *writes], failure=[read])
+        answer, repeated = await self._ready().call(TXN, request)
+        found = answer.responses[0].response_range.kvs
+        return Swap(answer.succeeded, answer.header.revision, key_value(found[0]) if found else None, repeated)
+
     async def grant(self, lease: int, seconds: int) -> None:
         """Make a lease of that id, which the caller has drawn; etcd lengthens what is too short for it."""
         # An attempt that went unanswered may have made it: that is why the id is the caller's.
         with contextlib.suppress(LeaseExists):
             await self._ready().call(LEASE_GRANT, pb.LeaseGrantRequest(ID=lease, TTL=seconds))
+
+    async def keep_alive(self, lease: int) -> bool:
+        """Begin a lease's time anew; False when there is no such lease any more."""
+        answer, _ = await self._ready().call(LEASE_KEEP_ALIVE, pb.LeaseKeepAliveRequest(ID=lease))
+        return answer.TTL > 0
 
     async def lease_keys(self, lease: int) -> tuple[bytes, ...]:
         """The keys that hang on a lease; none when there is no such lease."""

@@ -22,6 +22,28 @@ async def put(store: MemoryStore, name: str) -> int:
     return (await store.put(name, encode(Policy.model_validate(policy(name)), 1))).version
 
 
+class Hidden(MemoryStore):
+    """The same store, whose listings are ``more`` revisions ahead, or which is ``away``."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        super().__init__()
+        self._store = store
+        self.more = 0
+        self.away = False
+
+    async def epoch(self) -> str:
+        return await self._store.epoch()
+
+    async def list(self) -> Listing:
+        if self.away:
+            raise StoreUnavailable("away")
+        listing = await self._store.list()
+        return Listing(listing.entries, listing.revision + self.more)
+
+    def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
+        return self._store.watch(from_revision)
+
+
 async def test_a_follower_starts_with_the_whole_and_then_gets_each_newest(store: MemoryStore, feed: Feed) -> None:
     await put(store, "a")
     follower = feed.follow()
@@ -47,6 +69,48 @@ async def test_the_age_counts_from_the_last_proof(store: MemoryStore, feed: Feed
     assert feed.age_ms() == 700
     await feed.reached(await put(store, "a"))
     assert feed.age_ms() == 0
+
+
+async def test_a_feed_that_is_cut_off_says_for_how_long(store: MemoryStore, feed: Feed, clock: Clock) -> None:
+    clock.now += 10_000
+    assert feed.cut_off_ms() == 0, "a quiet store is as silent"
+    clock.now += 1
+    assert feed.cut_off_ms() == 10_001
+    await feed.reached(await put(store, "a"))
+    assert feed.cut_off_ms() == 0
+
+
+async def test_a_feed_catches_up_with_what_others_have_seen(feed: Feed, store: MemoryStore) -> None:
+    """As in etcd, where what is not of the policies moves the revision as well."""
+    await feed.reached(await put(store, "a"))
+    before = feed.current
+    assert before is not None
+    hidden = Hidden(store)
+    other = Feed(hidden)
+    task = asyncio.create_task(other.run())
+    try:
+        assert (await other.reached(0)).version == before.version
+        hidden.more = 5
+        await other.catch_up(before.version + 3, "another epoch")
+        await other.catch_up(before.version, before.epoch)
+        assert other.current is not None
+        assert other.current.version == before.version
+        await other.catch_up(before.version + 3, before.epoch)
+        assert other.current.version == before.version + 5
+        assert other.current.policies == before.policies
+        await other.catch_up(before.version + 30, before.epoch)
+        assert other.current.version == before.version + 5, "there is no more"
+        hidden.away = True
+        await other.catch_up(before.version + 30, before.epoch)
+        hidden.more = 0
+        for name in "bcdefg":
+            await put(store, name)
+        # Those that it counts as read are not taken back by the watch that tells of them later.
+        await other.reached(before.version + 6)
+        assert "g" in other.current.policies
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_waiting_for_a_change_ends_by_the_change_or_by_the_time(store: MemoryStore, feed: Feed) -> None:

@@ -38,7 +38,7 @@ def test_both_servers_tell_of_one_proxy(registry: ProxyRegistry, clock: Clock) -
     assert status == registry.get("n1")
     assert status.node == node
     assert (status.first_seen_ms, status.last_seen_ms, status.user_agent) == (1_000, 2_000, "envoy/1.40.0")
-    assert status.resources == (ResourceStatus(ECDS, "hfi", "d1", "acked", at_ms=2_000),)
+    assert status.resources == (ResourceStatus(ECDS, "hfi", "d1", "acked", at_ms=2_000, applied="d1"),)
     assert (status.rules_version, status.rules_epoch, status.rules_seen_ms) == (42, "e", 2_000)
     assert status.connected
 

@@ -120,3 +120,11 @@ def test_the_defaults_are_a_promise() -> None:
         "hung_seconds": 10.0,
         "page_size": 500,
     }
+
+
+@pytest.mark.parametrize(
+    ("prefix", "beside"), [("/hfi/policies/", "/hfi/filter/"), ("/a/b/c/", "/a/b/filter/"), ("/own/", "/own.filter/")]
+)
+def test_other_documents_lie_beside_the_policies(prefix: str, beside: str) -> None:
+    settings = EtcdSettings(prefix=prefix, page_size=7)
+    assert settings.beside("filter") == replace(settings, prefix=beside)

@@ -1,0 +1,150 @@
+"""Watches a rollout, and takes it back when the candidate does badly.
+
+Every replica watches the nodes that it sees, and each may condemn; the compare-and-swap on the document lets one do it.
+A replica that starts in the middle of a rollout begins to watch then.
+
+The only place where what the data plane says changes what it is served; and that, too, goes through the store.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable, Sequence
+
+from hfi_core.clock import now_ms
+from hfi_core.dataplane import DataPlane
+from hfi_core.dataplane.names import PREFIX
+from hfi_core.errors import RolloutConflict, StoreError
+from hfi_core.filters.hearing import Hearing
+from hfi_core.filters.judgement import ErrorRises, Sight, judge
+from hfi_core.filters.progress import VersionOf, node_state, resource_status
+from hfi_core.filters.rollout import Rollout, RolloutDocument
+from hfi_core.filters.rollouts import RolloutService
+from hfi_core.filters.state import FilterState
+from hfi_core.following import Follower
+from hfi_core.proxies import ProxyRegistry, ProxyStatus
+
+log = logging.getLogger(__name__)
+
+#: Between two looks at the nodes while a rollout is under way.
+LOOK_SECONDS = 1.0
+_ERRORS = PREFIX + "errors"
+
+
+class RolloutGuard:
+    """Acts for one replica.
+
+    ``version_of`` says as which resource a module is served here; ``hearing`` what other replicas hear, for a node is
+    silent only when nobody hears it; ``clock`` answers Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        filters: Follower[FilterState],
+        rollouts: RolloutService,
+        proxies: ProxyRegistry,
+        data_plane: DataPlane,
+        version_of: VersionOf,
+        hearing: Hearing,
+        clock: Callable[[], int] = now_ms,
+    ) -> None:
+        self._filters = filters
+        self._rollouts = rollouts
+        self._proxies = proxies
+        self._data_plane = data_plane
+        self._version_of = version_of
+        self._hearing = hearing
+        self._clock = clock
+        #: The id of the rollout that is, or was last, watched.
+        self.watching, self._began = "", 0
+        self._applied: dict[str, int] = {}
+        self._waiting: dict[str, int] = {}
+        self._heard: dict[str, int] = {}
+        self._rises = ErrorRises()
+
+    async def run(self) -> None:
+        """For ever; ends only by cancellation."""
+        async for state in self._filters.follow():
+            while self._filters.current is state and state.document is not None and state.document.active is not None:
+                await self._look(state.document, state.document.active)
+                await self._filters.changed_from(state, within=LOOK_SECONDS)
+
+    async def _look(self, document: RolloutDocument, rollout: Rollout) -> None:
+        sights = self.sights(document, rollout)
+        told = await self._hearing.tell(rollout.id, self._heard, rollout.limits.watch_seconds)
+        verdict = judge(sights, rollout.limits, self._clock())
+        if verdict is None or (verdict.cause == "silent" and not told):
+            return  # Who cannot tell others what it hears is not told either.
+        try:
+            await self._rollouts.roll_back(verdict.cause, verdict.reason, only=rollout)
+            log.error("rolled filter module %s back: %s", rollout.candidate.version, verdict.reason)
+        except RolloutConflict:
+            log.info("another replica, or somebody, was quicker to end the rollout")
+        except StoreError as error:
+            log.error("filter module %s must go back, but cannot: %s", rollout.candidate.version, error)
+
+    def sights(self, document: RolloutDocument, rollout: Rollout) -> list[Sight]:
+        """What the nodes that are to run the candidate show now."""
+        now = self._clock()
+        if self.watching != rollout.id:
+            self.watching, self._began = rollout.id, now
+            for memory in (self._applied, self._waiting, self._heard):
+                memory.clear()
+            self._rises = ErrorRises()
+        known = self._proxies.list()
+        self._observe_errors(rollout, known, now)
+        stable = {proxy.node.id for proxy in known if document.serves(proxy.node) == document.stable}
+        version = self._version_of(rollout.candidate)
+        # Nodes that have applied it at one look share what others have had since.
+        since = functools.cache(self._rises.since)
+        return [
+            self._sight(proxy, version, since, stable, now, rollout.id)
+            for proxy in known
+            if proxy.node.id not in stable and version is not None
+        ]
+
+    def _sight(
+        self,
+        proxy: ProxyStatus,
+        version: str | None,
+        since: Callable[[int], dict[str, int]],
+        stable: set[str],
+        now: int,
+        rollout_id: str,
+    ) -> Sight:
+        node = proxy.node.id
+        state, status = node_state(proxy, version), resource_status(proxy, version)
+        if state == "waiting" and proxy.xds_streams:
+            self._waiting.setdefault(node, now)
+        else:
+            self._waiting.pop(node, None)
+        if state == "applied":
+            self._applied.setdefault(node, now)
+        heard = now if proxy.polling else max(self._heard.get(node, 0), proxy.rules_seen_ms or 0)
+        if heard:
+            self._heard[node] = heard
+        applied = self._applied.get(node)
+        rises = since(applied) if applied is not None else {}
+        return Sight(
+            node,
+            state,
+            message=status.message if status is not None else "",
+            waiting_since_ms=self._waiting.get(node),
+            applied_at_ms=applied,
+            heard_at_ms=max(heard, self._hearing.heard(rollout_id, node) or 0),
+            errors=rises.get(node, 0),
+            errors_elsewhere=max((rise for other, rise in rises.items() if other in stable), default=0),
+        )
+
+    def _observe_errors(self, rollout: Rollout, known: Sequence[ProxyStatus], now: int) -> None:
+        """Take what nodes report; Envoy leaves out a counter that has never counted."""
+        counters = self._data_plane.counters
+        errors = {node: values.get(_ERRORS, 0) for node, values in counters.nodes.items()}
+        fresh: set[str] = set()
+        if now > self._began:
+            # Who was here before, or has started since, has nothing older to tell; who comes from another replica has.
+            fresh.update(proxy.node.id for proxy in known if proxy.first_seen_ms <= self._began)
+            fresh.update(node for node, up in counters.uptimes.items() if now - up * 1000 >= rollout.started_at_ms)
+        self._rises.observe(now, errors, fresh)
+        self._rises.forget_before(now - rollout.limits.watch_seconds * 1000)

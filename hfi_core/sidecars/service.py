@@ -1,0 +1,87 @@
+"""What can be done with sidecar documents: apply, read, delete. As with policies, what is served comes by the watch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import Any
+
+from hfi_core.errors import PolicyNotFound, SidecarConflict, SidecarNotFound, StoreUnavailable, VersionConflict
+from hfi_core.following import Follower
+from hfi_core.sidecars.document import SidecarDocument, Sidecars, StoredSidecar, encode
+from hfi_core.store.protocol import Store
+
+#: The store's room for them.
+ROOM = "sidecars"
+#: How long a write waits to be seen here. Past it the write is done all the same.
+READ_YOUR_WRITE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What became of an apply. ``created``: there was none for that cluster before."""
+
+    stored: StoredSidecar
+    created: bool
+
+
+class SidecarService:
+    """Documents in ``store``, seen through a follower of it."""
+
+    def __init__(self, store: Store, followed: Follower[Sidecars]) -> None:
+        self._store = store
+        self._followed = followed
+
+    async def apply(self, document: Any, *, dry_run: bool = False) -> Applied:
+        """Create or update. ``metadata.version`` in the document is an optimistic lock.
+
+        Raises :class:`~hfi_core.errors.SidecarInvalid`, :class:`~hfi_core.errors.SidecarConflict` and
+        :class:`~hfi_core.errors.StoreUnavailable`. ``dry_run`` does everything but the write.
+        """
+        sidecar = SidecarDocument.of(document)
+        wanted = sidecar.metadata.version
+        while True:
+            entry = await self._store.get(sidecar.name)
+            actual = 0 if entry is None else entry.version
+            if wanted is not None and int(wanted) != actual:
+                raise SidecarConflict(sidecar.name, int(wanted), actual)
+            if dry_run:
+                return Applied(StoredSidecar(sidecar, actual), entry is None)
+            try:
+                written = await self._store.put(sidecar.name, encode(sidecar), expected=actual)
+            except VersionConflict:
+                continue  # Somebody wrote between the read and the write: compare again.
+            await self._seen(written.version)
+            return Applied(StoredSidecar(sidecar, written.version), entry is None)
+
+    async def delete(self, name: str) -> int:
+        """Remove, and answer the revision. Raises :class:`~hfi_core.errors.SidecarNotFound` and the like."""
+        try:
+            revision = await self._store.delete(name)
+        except PolicyNotFound as error:
+            raise SidecarNotFound(name) from error
+        await self._seen(revision)
+        return revision
+
+    def get(self, name: str) -> StoredSidecar:
+        """One of them as served. Raises :class:`~hfi_core.errors.SidecarNotFound`."""
+        stored = self._all().by_cluster.get(name)
+        if stored is None:
+            raise SidecarNotFound(name)
+        return stored
+
+    def list(self) -> tuple[StoredSidecar, ...]:
+        """All of them, by name."""
+        return tuple(self._all().by_cluster.values())
+
+    def _all(self) -> Sidecars:
+        current = self._followed.current
+        if current is None:
+            raise StoreUnavailable(self._followed.trouble or "the store has not been read yet")
+        return current
+
+    async def _seen(self, version: int) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READ_YOUR_WRITE_SECONDS):
+                await self._followed.reached(version)
