@@ -9,8 +9,11 @@ Laws (``docs/xds.md`` has the sources):
    does not exist is answered once with ``removed_resources``, remembered, and sent when it appears. For a type without
    removals (ECDS) it is only remembered.
 4. What this node has rejected is not sent again until its content changes; except that a name is always answered
-   once, for a listener may be waiting, unless the client came back with a version of it.
-5. Whoever unsubscribes a name while subscribed to everything is told what it is now.
+   once, for a listener may be waiting, unless the client came back with a version of it; and that what was rejected
+   together with others is sent again when those have changed, for they may have been to blame.
+5. What a client brought along and is gone is removed when :mod:`~hfi_xds.order` lets it go, and not at once: it may
+   have routes that lead there.
+6. Whoever unsubscribes a name while subscribed to everything is told what it is now.
 """
 
 from __future__ import annotations
@@ -39,11 +42,47 @@ class DeltaSubscription:
         self._claimed: dict[str, str] = {}
         self._owes_response = False
         self._owes_all = False
+        self._again = False
+        self._beats = False
+        self._beat: tuple[str, tuple[str, ...]] = ("", ())
+        #: What the client came with: while it may still point to it, it is not told that it is gone.
+        self._brought: set[str] = set()
+        self._told_nothing = True
 
     @property
     def size(self) -> int:
         """How many names are remembered: subscribed, owed an answer, or brought by the client."""
         return len(self._names | self._owed | self._has.keys())
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the client has yet to answer what it was sent."""
+        return self._ledger.waiting
+
+    def taken(self, available: Mapping[str, Resource]) -> bool:
+        """Whether the client has answered all that it was sent, and has rejected nothing of this."""
+        return not self._ledger.waiting and not any(map(self._ledger.refused, available.values()))
+
+    def has(self, resource: Resource) -> bool:
+        """Whether the client has said that it has exactly this."""
+        return self._ledger.held(resource)
+
+    def refused(self, resource: Resource) -> bool:
+        """Whether the client has rejected exactly this on this stream."""
+        return self._ledger.refused(resource)
+
+    def again(self) -> None:
+        """The client needs once more what it was sent."""
+        self._again = True
+
+    def heartbeat(self) -> None:
+        """What the client has is to live on."""
+        self._beats = True
+
+    def let_go(self) -> bool:
+        """What the client has brought along and is gone may be taken away; False when there is nothing of that."""
+        held, self._brought = self._brought, set()
+        return bool(held & self._has.keys())
 
     def receive(self, request: DeltaRequest) -> None:
         """Take a request."""
@@ -52,6 +91,9 @@ class DeltaSubscription:
             return
         if request.nonce and not self._ledger.answered(request.nonce, request.error):
             self._ledger.stale()
+        if request.error is not None and request.nonce and request.nonce == self._beat[0]:
+            # It has died before the heartbeat came.
+            self._owed |= self._names.intersection(self._beat[1])
         for name in request.unsubscribe:
             self._unsubscribe(name)
         for name in request.subscribe:
@@ -72,6 +114,8 @@ class DeltaSubscription:
         for name, version in request.initial_versions.items():
             if self._wildcard or name in self._names:
                 self._has[name] = self._claimed[name] = version
+        if self._rules.removals:
+            self._brought = set(self._has)
         self._owed = self._names - self._has.keys()
 
     def _unsubscribe(self, name: str) -> None:
@@ -96,25 +140,40 @@ class DeltaSubscription:
         if self._owes_all:
             self._owed |= available.keys()
             self._owes_all = False
-        due = [
-            resource
-            for name, resource in available.items()
-            if (self._wildcard or name in self._names) and self._is_due(resource)
-        ]
+        wanted = [known for name, known in available.items() if self._wildcard or name in self._names]
+        due = [known for known in wanted if self._is_due(known) or self._ledger.cleared(known, available)]
         if self._rules.alone:
             due = due[:1]
         removed = self._gone(available)
+        # Its other types come right behind its first: an answer that says nothing has it say so first.
+        self._owes_response |= self._told_nothing and not self._brought <= available.keys()
+        self._told_nothing = False
         if not due and not removed and not self._owes_response:
-            return None
-        self._owes_response = False
+            return self._heartbeat(nonce)
+        self._owes_response = self._again = False
         for resource in due:
             self._has[resource.name] = resource.version
             self._owed.discard(resource.name)
         for name in removed:
             self._has.pop(name, None)
             self._owed.discard(name)
+        self._ledger.forget(removed)
         self._ledger.sent(nonce, due)
         return DeltaResponse(self._type_url, nonce, tuple(due), removed)
+
+    def _heartbeat(self, nonce: str) -> DeltaResponse | None:
+        # With an older version than that which is on its way, it would be a resource without content.
+        if not self._beats or not self._rules.expires or self._ledger.waiting:
+            return None
+        # Of what it runs, which need not be what is there: that may be rejected, or gone.
+        runs = self._ledger.runs.items()
+        alive = tuple(sorted(held for held in runs if self._wildcard or held[0] in self._names))
+        self._beats = False
+        if not alive:
+            return None
+        self._ledger.beat(nonce)
+        self._beat = (nonce, tuple(name for name, _ in alive))
+        return DeltaResponse(self._type_url, nonce, (), alive=alive)
 
     def _report_claims(self, available: Mapping[str, Resource]) -> None:
         # Only of names that exist: what a client calls its own is no name for our status.
@@ -125,9 +184,9 @@ class DeltaSubscription:
     def _is_due(self, resource: Resource) -> bool:
         if resource.name in self._owed:
             return True
-        return self._has.get(resource.name) != resource.version and not self._ledger.rejected(resource)
+        return (self._again or self._has.get(resource.name) != resource.version) and not self._ledger.rejected(resource)
 
     def _gone(self, available: Mapping[str, Resource]) -> tuple[str, ...]:
         if not self._rules.removals:
             return ()
-        return tuple(sorted((self._owed | self._has.keys()) - available.keys()))
+        return tuple(sorted((self._owed | (self._has.keys() - self._brought)) - available.keys()))

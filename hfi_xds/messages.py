@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from hfi_core.sidecars.model import NOTHING, Wish
 from hfi_core.snapshot import NodeIdentity
 from hfi_xds.resources import Resource
 
@@ -17,10 +18,14 @@ WILDCARD = "*"
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who a client says it is. ``user_agent`` is like ``envoy/1.40.0``."""
+    """Who a client says it is.
+
+    ``user_agent`` is like ``envoy/1.40.0``; ``wish`` is what it says of itself as a sidecar.
+    """
 
     node: NodeIdentity
     user_agent: str = ""
+    wish: Wish = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +76,32 @@ class DeltaRequest:
 
 @dataclass(frozen=True, slots=True)
 class SotwResponse:
-    """Resources of one type, under one version."""
+    """Resources of one type, under one version.
+
+    ``ttl_seconds``: how long they live from now on, 0 for ever. ``heartbeat``: the client has them, and lives on.
+    """
 
     type_url: str
     version: str
     nonce: str
     resources: tuple[Resource, ...]
+    ttl_seconds: float = 0
+    heartbeat: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class DeltaResponse:
-    """Resources of one type that are new or changed, and names that do not exist."""
+    """Resources of one type that are new or changed, and names that do not exist. ``alive``: what the client has goes
+    on living, as (name, version)."""
 
     type_url: str
     nonce: str
     resources: tuple[Resource, ...]
     removed: tuple[str, ...] = ()
+    alive: tuple[tuple[str, str], ...] = ()
+    ttl_seconds: float = 0
+
+    @property
+    def heartbeat(self) -> bool:
+        """Whether it says nothing new."""
+        return bool(self.alive)

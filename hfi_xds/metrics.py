@@ -21,6 +21,9 @@ class XdsMetrics:
             registry=registry,
         )
         self.pushes = Counter("hfi_xds_pushes", "Responses that were given to gRPC.", by_type, registry=registry)
+        self.heartbeats = Counter(
+            "hfi_xds_heartbeats", "Responses that say only that what a proxy has lives on.", by_type, registry=registry
+        )
         self.acks = Counter("hfi_xds_acks", "Resources that proxies have acknowledged.", by_type, registry=registry)
         self.nacks = Counter("hfi_xds_nacks", "Resources that proxies have rejected.", by_type, registry=registry)
         self.false_acks = Counter(

@@ -17,10 +17,12 @@ from google.protobuf.message import DecodeError
 from hfi_core.dataplane import DataPlane
 from hfi_core.proxies import MAX_PROXIES
 from hfi_xds import pb, reports
+from hfi_xds.admission import Caller
+from hfi_xds.errors import StreamRefused
 from hfi_xds.gate import DONE, STOPPING, End
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.session import MAX_TEXT
-from hfi_xds.stream import SILENT, UNREADABLE, Shared
+from hfi_xds.stream import SILENT, UNREADABLE, Shared, refusal
 
 NAMELESS = End(grpc.StatusCode.INVALID_ARGUMENT, "the first message must carry identifier.node.id", "invalid")
 #: Series of one proxy. A VM defines at most 2,000 a rule table, and Envoy keeps the names of rules that have gone.
@@ -36,11 +38,11 @@ class MetricsSink:
         #: Nodes by when they last reported, the longest silent first.
         self._nodes: OrderedDict[str, None] = OrderedDict()
 
-    async def run(self, requests: AsyncIterable[pb.StreamMetricsMessage], shared: Shared) -> End:
+    async def run(self, requests: AsyncIterable[pb.StreamMetricsMessage], shared: Shared, caller: Caller) -> End:
         """Take reports until the proxy or the server ends the stream."""
         wake = asyncio.Event()
         with shared.gate.holding(wake), self._metrics.report_streams.track_inprogress():
-            reader = asyncio.create_task(self._read(requests, wake))
+            reader = asyncio.create_task(self._read(requests, wake, shared, caller))
             reader.add_done_callback(lambda _: wake.set())
             try:
                 async with asyncio.timeout(shared.settings.hello_timeout_seconds):
@@ -58,19 +60,26 @@ class MetricsSink:
                 with contextlib.suppress(asyncio.CancelledError, DecodeError):
                     await reader
 
-    async def _read(self, requests: AsyncIterable[pb.StreamMetricsMessage], wake: asyncio.Event) -> End:
-        node_id, stream = "", object()
+    async def _read(
+        self, requests: AsyncIterable[pb.StreamMetricsMessage], wake: asyncio.Event, shared: Shared, caller: Caller
+    ) -> End:
+        node_id, stream, held = "", object(), contextlib.ExitStack()
         try:
             async for message in requests:
                 if not node_id:
                     node_id = message.identifier.node.id
                     if not node_id or len(node_id) > MAX_TEXT:
                         return NAMELESS
+                    try:
+                        held.enter_context(shared.admission.holding(caller, node_id))
+                    except StreamRefused as refused:
+                        return refusal(refused)
                     # It has said who it is: from here on it may take its time.
                     wake.set()
                 self.take(node_id, message.envoy_metrics, stream)
             return DONE
         finally:
+            held.close()
             self._data_plane.gauges.ended(node_id, stream)
 
     def take(self, node_id: str, families: Sequence[pb.MetricFamily], stream: object = None) -> None:

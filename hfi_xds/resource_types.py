@@ -25,7 +25,9 @@ class TypeRules:
     ``label`` names it in metrics.
     ``wildcard``: ``*``, or naming nothing at first, asks for everything. ``full_state``: in SotW a response is the
     whole state, and what is absent is deleted. ``removals``: delta says what does not exist. ``alone``: one
-    resource a response, so that an answer is an answer about that resource.
+    resource a response, so that an answer is an answer about that resource. ``after_clusters``: points to clusters, and
+    waits until the client has taken them. ``expires``: may be sent with a time to live, past which the client falls
+    back to its default; a listener or a cluster has none, and would be gone.
     """
 
     label: str
@@ -33,6 +35,8 @@ class TypeRules:
     full_state: bool = False
     removals: bool = True
     alone: bool = False
+    after_clusters: bool = False
+    expires: bool = False
 
 
 #: In the order in which an update goes out: what is pointed to comes before what points to it. A listener waits for
@@ -43,9 +47,9 @@ RULES: Mapping[str, TypeRules] = MappingProxyType(
         ENDPOINT: TypeRules("eds"),
         # Never a wildcard, and never told that something is missing: a listener without a default configuration
         # would wait for ever, or answer 500 (envoyproxy/envoy#32823).
-        EXTENSION_CONFIG: TypeRules("ecds", removals=False, alone=True),
-        LISTENER: TypeRules("lds", wildcard=True, full_state=True),
-        ROUTE: TypeRules("rds"),
+        EXTENSION_CONFIG: TypeRules("ecds", removals=False, alone=True, expires=True),
+        LISTENER: TypeRules("lds", wildcard=True, full_state=True, after_clusters=True),
+        ROUTE: TypeRules("rds", after_clusters=True),
     }
 )
 

@@ -14,6 +14,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
+
+from hfi_core.snapshot import NodeIdentity
 
 _NOTHING: Mapping[str, Resource] = MappingProxyType({})
 
@@ -50,9 +53,25 @@ class ResourceSnapshot:
             by_type.setdefault(resource.type_url, {})[resource.name] = resource
         return cls(MappingProxyType({url: MappingProxyType(named) for url, named in by_type.items()}))
 
+    def joined(self, resources: Iterable[Resource], types: Iterable[str] = ()) -> ResourceSnapshot:
+        """This and those; ``types`` are served even empty."""
+        mine = [resource for named in self.types.values() for resource in named.values()]
+        return ResourceSnapshot.of(*mine, *resources, types=[*self.types, *types])
+
+    def for_node(self, node: NodeIdentity) -> ResourceSnapshot:
+        """The same for every node; see :class:`Served`."""
+        return self
+
     def of_type(self, type_url: str) -> Mapping[str, Resource]:
         """The resources of one type, by name."""
         return self.types.get(type_url, _NOTHING)
+
+
+class Served(Protocol):
+    """Everything that is served, of which each node has its own part. Equal ones serve the same."""
+
+    def for_node(self, node: NodeIdentity) -> ResourceSnapshot:
+        """What this node is served."""
 
 
 def combined_version(resources: Iterable[Resource]) -> str:

@@ -14,12 +14,17 @@ from grpc_reflection.v1alpha import reflection
 from hfi_core.dataplane import DataPlane
 from hfi_core.errors import SettingsInvalid
 from hfi_core.proxies import ProxyRegistry
+from hfi_core.tls import NodeNames
+from hfi_xds.admission import Admission
 from hfi_xds.gate import Gate
+from hfi_xds.hangup import hang_up
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.metrics_sink import MetricsSink
+from hfi_xds.rejections import Rejections
 from hfi_xds.reporting import Reporter
 from hfi_xds.services import SERVED, Services
 from hfi_xds.settings import XdsSettings
+from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
 from hfi_xds.stream import Shared
 
@@ -32,7 +37,9 @@ END_SECONDS = 2.0
 class XdsServer:
     """Serves ``resources`` on ``address`` (``host:port``; port 0 lets the system choose).
 
-    ``credentials`` make it TLS; without them it is plaintext. What proxies say goes to ``proxies`` and ``data_plane``.
+    ``sidecars`` are for those who are to have all of their configuration from here. ``credentials`` make it TLS;
+    without them it is plaintext. ``nodes`` says whose certificate may be which node, where clients have certificates.
+    ``rejections`` outlive the server where they are given. What proxies say goes to ``proxies`` and ``data_plane``.
     Belongs to the event loop that :meth:`start` runs in, and is started once.
     """
 
@@ -45,17 +52,33 @@ class XdsServer:
         metrics: XdsMetrics,
         settings: XdsSettings | None = None,
         credentials: grpc.ServerCredentials | None = None,
+        sidecars: SidecarSource | None = None,
+        nodes: NodeNames | None = None,
+        rejections: Rejections | None = None,
     ) -> None:
         self._address = address
         self._settings = settings or XdsSettings()
         self._credentials = credentials
         self._source = resources
         self._gate = Gate(self._settings.max_streams)
-        shared = Shared(resources, proxies, Reporter(proxies, metrics), metrics, self._settings, self._gate)
-        self._services = Services(shared, MetricsSink(data_plane, metrics))
+        # Without one, nothing is known of sidecars, and these types are not served.
+        self._sidecars = sidecars or SidecarSource()
+        shared = Shared(
+            resources,
+            self._sidecars,
+            proxies,
+            Reporter(proxies, metrics),
+            metrics,
+            self._settings,
+            self._gate,
+            Admission(self._settings.max_streams_per_node, nodes),
+            self._hang_up,
+        )
+        self._services = Services(shared, MetricsSink(data_plane, metrics), rejections)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only threads
         self._server: aio.Server | None = None
         self._readiness: asyncio.Task[None] | None = None
+        self._port = 0
 
     async def start(self) -> int:
         """Listen, and answer the port. Raises :class:`SettingsInvalid` when the address cannot be listened on."""
@@ -72,17 +95,18 @@ class XdsServer:
             raise SettingsInvalid(f"xDS cannot listen on {self._address}: is the port taken?") from error
         await server.start()
         self._server = server
+        self._port = port
         self._readiness = asyncio.create_task(self._tell_health(["", *names]))
         return port
 
+    async def _hang_up(self, peer: str) -> bool:
+        return await asyncio.to_thread(hang_up, peer, self._port)
+
     async def _tell_health(self, names: list[str]) -> None:
         """NOT_SERVING until there is something to serve, and SERVING from then on."""
-        wake = asyncio.Event()
-        with self._source.following(wake):
-            while self._source.current is None:
-                await self._set_health(names, health_pb2.HealthCheckResponse.NOT_SERVING)
-                await wake.wait()
-                wake.clear()
+        if self._source.current is None:
+            await self._set_health(names, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self._source.ready()
         await self._set_health(names, health_pb2.HealthCheckResponse.SERVING)
 
     async def _set_health(self, names: list[str], status: int) -> None:
@@ -101,6 +125,7 @@ class XdsServer:
         await self._health.enter_graceful_shutdown()
         self._gate.close()
         await server.stop(grace)
+        await self._sidecars.close()
 
 
 def grpc_options(settings: XdsSettings) -> list[tuple[str, int]]:

@@ -8,11 +8,13 @@ Laws:
 3. Nothing is queued. :meth:`Session.next` computes what is due from the snapshot that it is given, so a slow client
    skips to the newest by itself.
 4. What a stream can make us remember is bounded.
+5. A change goes out in the order of :mod:`~hfi_xds.order`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Generic, Protocol, TypeVar
 
 from hfi_core.snapshot import NodeIdentity
@@ -20,8 +22,9 @@ from hfi_xds.delta import DeltaSubscription
 from hfi_xds.errors import StreamRefused
 from hfi_xds.ledger import Event, Ledger, UnknownType
 from hfi_xds.messages import DeltaRequest, DeltaResponse, Hello, SotwRequest, SotwResponse
+from hfi_xds.order import Transition
 from hfi_xds.rejections import Rejections
-from hfi_xds.resource_types import RULES, TypeRules
+from hfi_xds.resource_types import CLUSTER, ENDPOINT, RULES, TypeRules
 from hfi_xds.resources import Resource, ResourceSnapshot
 from hfi_xds.sotw import SotwSubscription
 
@@ -43,6 +46,28 @@ class Subscription(Protocol[_RequestIn, _ResponseOut]):
     def size(self) -> int:
         """How many names are remembered."""
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the client has yet to answer what it was sent."""
+
+    def taken(self, available: Mapping[str, Resource]) -> bool:
+        """Whether the client has answered all that it was sent, and has rejected nothing of this."""
+
+    def has(self, resource: Resource) -> bool:
+        """Whether the client has said that it has exactly this."""
+
+    def refused(self, resource: Resource) -> bool:
+        """Whether the client has rejected exactly this on this stream."""
+
+    def heartbeat(self) -> None:
+        """What the client has is to live on."""
+
+    def again(self) -> None:
+        """The client needs once more what it was sent."""
+
+    def let_go(self) -> bool:
+        """What the client has brought along and is gone may be taken away; False when there is nothing of that."""
+
     def receive(self, request: _RequestIn) -> None:
         """Take a request."""
 
@@ -53,7 +78,8 @@ class Subscription(Protocol[_RequestIn, _ResponseOut]):
 class Session(Generic[RequestT, ResponseT]):
     """One stream. ``subscription`` makes the conversation about a type, and so decides the variant.
 
-    ``only_type``: the type of a service that serves one; None on the aggregated service.
+    ``only_type``: the type of a service that serves one; None on the aggregated service. ``ttl_seconds``: how long what
+    may expire lives without a heartbeat; 0: for ever.
     """
 
     def __init__(
@@ -61,14 +87,18 @@ class Session(Generic[RequestT, ResponseT]):
         subscription: Callable[[str, TypeRules, Ledger], Subscription[RequestT, ResponseT]],
         rejections: Rejections,
         only_type: str | None = None,
+        ttl_seconds: float = 0,
     ) -> None:
         self._subscription = subscription
         self._rejections = rejections
         self._only_type = only_type
+        self._ttl_seconds = ttl_seconds
         self._hello: Hello | None = None
         self._subscriptions: dict[str, Subscription[RequestT, ResponseT]] = {}
         self._events: list[Event] = []
         self._nonces = 0
+        self._transition = Transition()
+        self._finished = False
 
     @property
     def hello(self) -> Hello | None:
@@ -100,21 +130,75 @@ class Session(Generic[RequestT, ResponseT]):
         if subscription is None:
             ledger = Ledger(type_url, hello.node.id, self._rejections, self._events)
             subscription = self._subscriptions[type_url] = self._subscription(type_url, rules, ledger)
+            if self._ttl_seconds:
+                # How long what it has lives still, nobody knows.
+                subscription.heartbeat()
         subscription.receive(request)
+        if self._only_type is not None:
+            # Nothing else comes on this stream that could point to it.
+            subscription.let_go()
         if sum(known.size for known in self._subscriptions.values()) > MAX_NAMES:
             raise StreamRefused("RESOURCE_EXHAUSTED", f"more than {MAX_NAMES} resource names on one stream")
 
+    def heartbeat(self) -> None:
+        """What the client has, and what may expire, is to live on; to be called well within each ``ttl_seconds``."""
+        for subscription in self._subscriptions.values():
+            subscription.heartbeat()
+
+    def finish(self) -> None:
+        """The client will say nothing more, so nothing waits for what it would say."""
+        self._finished = True
+
     def next(self, snapshot: ResourceSnapshot) -> ResponseT | None:
-        """The next response that this snapshot makes due, or None. Types come in the order of :data:`RULES`."""
-        nonce = str(self._nonces + 1)
-        for type_url in RULES:
+        """The next response that this snapshot makes due, or None."""
+        self._transition.take(snapshot, self._subscriptions)
+        while True:
+            response = self._next(snapshot)
+            if response is not None or self._waiting():
+                return response
+            if not self._clusters_taken(snapshot) or not self._let_go():
+                return None
+
+    def _let_go(self) -> bool:
+        """Let what is gone of one more type go, in the reverse order; False when there is nothing more."""
+        for type_url in reversed([*RULES]):
             subscription = self._subscriptions.get(type_url)
-            if subscription is not None and type_url in snapshot.types:
-                response = subscription.next(snapshot.types[type_url], nonce)
-                if response is not None:
-                    self._nonces += 1
-                    return response
+            brought = subscription is not None and subscription.let_go()
+            if self._transition.let_go(type_url) or brought:
+                return True
+        return False
+
+    def _next(self, snapshot: ResourceSnapshot) -> ResponseT | None:
+        nonce = str(self._nonces + 1)
+        for type_url, rules in RULES.items():
+            subscription = self._subscriptions.get(type_url)
+            if subscription is None or type_url not in snapshot.types:
+                continue
+            if rules.after_clusters and not self._clusters_taken(snapshot):
+                continue
+            response = subscription.next(self._transition.available(type_url, subscription), nonce)
+            if response is not None:
+                self._nonces += 1
+                if type_url == CLUSTER:
+                    self._warm(subscription, response.resources)
+                if rules.expires and self._ttl_seconds:
+                    return replace(response, ttl_seconds=self._ttl_seconds)
+                return response
         return None
+
+    def _warm(self, clusters: Subscription[RequestT, ResponseT], sent: Iterable[Resource]) -> None:
+        """Envoy makes a cluster that has changed anew, and waits for its endpoints, although it has been sent them
+        (envoyproxy/envoy#13009): after 15 s it would go on without any."""
+        endpoints = self._subscriptions.get(ENDPOINT)
+        if endpoints is not None and not all(map(clusters.has, sent)):
+            endpoints.again()
+
+    def _waiting(self) -> bool:
+        return not self._finished and any(known.waiting for known in self._subscriptions.values())
+
+    def _clusters_taken(self, snapshot: ResourceSnapshot) -> bool:
+        clusters = self._subscriptions.get(CLUSTER)
+        return self._finished or clusters is None or clusters.taken(snapshot.of_type(CLUSTER))
 
     def _identify(self, hello: Hello | None) -> Hello:
         if self._hello is None:
@@ -139,11 +223,11 @@ SotwSession = Session[SotwRequest, SotwResponse]
 DeltaSession = Session[DeltaRequest, DeltaResponse]
 
 
-def sotw_session(rejections: Rejections, only_type: str | None = None) -> SotwSession:
+def sotw_session(rejections: Rejections, only_type: str | None = None, ttl_seconds: float = 0) -> SotwSession:
     """A stream that speaks state of the world."""
-    return Session(SotwSubscription, rejections, only_type)
+    return Session(SotwSubscription, rejections, only_type, ttl_seconds)
 
 
-def delta_session(rejections: Rejections, only_type: str | None = None) -> DeltaSession:
+def delta_session(rejections: Rejections, only_type: str | None = None, ttl_seconds: float = 0) -> DeltaSession:
     """A stream that speaks the incremental variant."""
-    return Session(DeltaSubscription, rejections, only_type)
+    return Session(DeltaSubscription, rejections, only_type, ttl_seconds)

@@ -15,11 +15,16 @@ class XdsSettings:
     """Streams of all kinds at once; one more is refused with RESOURCE_EXHAUSTED. gRPC's own limit is not relied on
     (grpc/grpc#41531)."""
 
+    max_streams_per_node: int = 32
+    """Streams of all kinds of one node id. An Envoy has two or three, and those of before a reconnect until they are
+    noticed to be gone; several Envoys under one id are a mistake."""
+
     hello_timeout_seconds: float = 60.0
     """A stream that has not said who it is by then is ended."""
 
     write_timeout_seconds: float = 20.0
-    """A client that does not take a response for so long loses its stream. About 4 MB fit between it and us."""
+    """A client that does not take a response for so long loses its stream, and its connection with it. About 4 MB fit
+    between it and us."""
 
     keepalive_seconds: float = 30.0
     """An idle connection is pinged after so long: a proxy that vanished without a word is noticed."""
@@ -41,6 +46,10 @@ class XdsSettings:
     max_message_bytes: int = 4 * 1024 * 1024
     """Of what clients send. A first message is 61 KB, a report of metrics some 10 KB (Envoy's batch_size bounds it)."""
 
+    resource_ttl_seconds: float = 0.0
+    """Extension configurations live for so long without a heartbeat; then an Envoy falls back to its default. A third
+    of it passes between heartbeats. 0: for ever."""
+
     identifier: str = "hfi"
     """``control_plane.identifier``: Envoy shows it as a stat, and so which replica it is connected to."""
 
@@ -54,6 +63,6 @@ class XdsSettings:
                 raise SettingsInvalid(f"xDS: {field.name} is {value}; it must be above 0 and at most {most}")
 
 
-_MAY_BE_ZERO = frozenset({"max_connection_age_seconds"})
+_MAY_BE_ZERO = frozenset({"max_connection_age_seconds", "resource_ttl_seconds"})
 #: gRPC takes 32-bit numbers, and times in milliseconds.
 _MOST = 2**31 - 1

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from hfi_core.snapshot import NodeIdentity
-from hfi_xds.resources import ResourceSnapshot
+from hfi_xds.resources import ResourceSnapshot, Served
 
 #: Changes that come so close together go out as one; short beside a push to Envoy and long beside a burst of writes.
 DEBOUNCE_SECONDS = 0.015
@@ -19,23 +19,23 @@ DEBOUNCE_SECONDS = 0.015
 class ResourceSource:
     """Holds the current snapshot. Belongs to one event loop; without a snapshot the server is not ready."""
 
-    def __init__(self, initial: ResourceSnapshot | None = None, *, debounce_seconds: float = DEBOUNCE_SECONDS) -> None:
+    def __init__(self, initial: Served | None = None, *, debounce_seconds: float = DEBOUNCE_SECONDS) -> None:
         self._current = initial
         self._debounce_seconds = debounce_seconds
-        self._pending: ResourceSnapshot | None = None
+        self._pending: Served | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._followers: set[asyncio.Event] = set()
 
     @property
-    def current(self) -> ResourceSnapshot | None:
+    def current(self) -> Served | None:
         """What is served; None before the first."""
         return self._current
 
     def for_node(self, node: NodeIdentity) -> ResourceSnapshot | None:
         """What this node is served."""
-        return self._current
+        return None if self._current is None else self._current.for_node(node)
 
-    def publish(self, snapshot: ResourceSnapshot, *, urgent: bool = False) -> None:
+    def publish(self, snapshot: Served, *, urgent: bool = False) -> None:
         """Serve this from now on: after the debounce, or at once when it is urgent or the first.
 
         The window opens with the first change and is not prolonged by further ones, so an endless stream of changes
@@ -57,6 +57,14 @@ class ResourceSource:
         self._current = snapshot
         for follower in self._followers:
             follower.set()
+
+    async def ready(self) -> None:
+        """Return when there is something to serve."""
+        wake = asyncio.Event()
+        with self.following(wake):
+            while self._current is None:
+                await wake.wait()
+                wake.clear()
 
     @contextmanager
     def following(self, wake: asyncio.Event) -> Iterator[None]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from google.protobuf.any_pb2 import Any
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.struct_pb2 import Struct
 
 from hfi_core.snapshot import NodeIdentity
-from hfi_xds import pb
+from hfi_xds import node_wish, pb
 from hfi_xds.messages import DeltaRequest, DeltaResponse, Hello, Rejection, SotwRequest, SotwResponse
 from hfi_xds.resources import Resource
 
@@ -23,8 +24,12 @@ MAX_USER_AGENT = 128
 
 
 def hello(node: pb.Node) -> Hello:
-    """Who the node is. Labels are the texts in ``metadata.hfi.labels``; whatever else is there is left out."""
-    return Hello(NodeIdentity.of(node.id, node.cluster, _labels(node.metadata)), _user_agent(node)[:MAX_USER_AGENT])
+    """Who the node is. Labels are the texts in ``metadata.hfi.labels``; whatever else is there is left out.
+
+    Raises :class:`StreamRefused` when ``metadata.hfi`` says something of the sidecar that cannot be.
+    """
+    identity = NodeIdentity.of(node.id, node.cluster, _labels(node.metadata))
+    return Hello(identity, _user_agent(node)[:MAX_USER_AGENT], node_wish.read(node.metadata))
 
 
 def _labels(metadata: Struct) -> dict[str, str]:
@@ -81,7 +86,7 @@ def sotw_response(response: SotwResponse, identifier: str) -> pb.DiscoveryRespon
     """The message for a response."""
     return pb.DiscoveryResponse(
         version_info=response.version,
-        resources=[_any(resource) for resource in response.resources],
+        resources=[_mortal(resource, response.ttl_seconds) for resource in response.resources],
         type_url=response.type_url,
         nonce=response.nonce,
         control_plane=pb.ControlPlane(identifier=identifier),
@@ -90,16 +95,39 @@ def sotw_response(response: SotwResponse, identifier: str) -> pb.DiscoveryRespon
 
 def delta_response(response: DeltaResponse, identifier: str) -> pb.DeltaDiscoveryResponse:
     """The message for a response."""
+    ttl = _duration(response.ttl_seconds)
     return pb.DeltaDiscoveryResponse(
         resources=[
-            pb.Resource(name=resource.name, version=resource.version, resource=_any(resource))
-            for resource in response.resources
+            *(
+                pb.Resource(name=resource.name, version=resource.version, resource=_any(resource), ttl=ttl)
+                for resource in response.resources
+            ),
+            *(pb.Resource(name=name, version=version, ttl=ttl) for name, version in response.alive),
         ],
         removed_resources=response.removed,
         type_url=response.type_url,
         nonce=response.nonce,
         control_plane=pb.ControlPlane(identifier=identifier),
     )
+
+
+def _mortal(resource: Resource, ttl_seconds: float) -> Any:
+    """A resource of SotW; wrapped when it has a time to live, for there is no other place for it."""
+    if not ttl_seconds:
+        return _any(resource)
+    wrapped = Any()
+    wrapped.Pack(
+        pb.Resource(name=resource.name, version=resource.version, resource=_any(resource), ttl=_duration(ttl_seconds))
+    )
+    return wrapped
+
+
+def _duration(seconds: float) -> Duration | None:
+    if not seconds:
+        return None
+    duration = Duration()
+    duration.FromMilliseconds(max(1, round(seconds * 1000)))
+    return duration
 
 
 def _any(resource: Resource) -> Any:

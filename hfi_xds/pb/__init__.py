@@ -6,6 +6,17 @@ one definition of a name, so what is generated elsewhere for ``envoy.*`` or ``go
 googleapis-common-protos) must not be imported beside this.
 """
 
+from hfi_xds.pb.admin_pb2 import ACKED, NACKED, REQUESTED, UpdateFailureState
+from hfi_xds.pb.client_status_pb2 import DESCRIPTOR as CLIENT_STATUS_FILE
+from hfi_xds.pb.client_status_pb2 import (
+    ERROR,
+    STALE,
+    SYNCED,
+    ClientConfig,
+    ClientStatusRequest,
+    ClientStatusResponse,
+)
+from hfi_xds.pb.cluster_pb2 import DESCRIPTOR as CLUSTER_FILE
 from hfi_xds.pb.core_pb2 import BuildVersion, ControlPlane, Node, TypedExtensionConfig
 from hfi_xds.pb.discovery_pb2 import DESCRIPTOR as DISCOVERY_FILE
 from hfi_xds.pb.discovery_pb2 import (
@@ -15,21 +26,39 @@ from hfi_xds.pb.discovery_pb2 import (
     DiscoveryResponse,
     Resource,
 )
+from hfi_xds.pb.endpoint_pb2 import DESCRIPTOR as ENDPOINT_FILE
 from hfi_xds.pb.extension_pb2 import DESCRIPTOR as EXTENSION_FILE
+from hfi_xds.pb.listener_pb2 import DESCRIPTOR as LISTENER_FILE
+from hfi_xds.pb.matcher_pb2 import NodeMatcher, StringMatcher, StructMatcher, ValueMatcher
 from hfi_xds.pb.metrics_pb2 import DESCRIPTOR as METRICS_FILE
 from hfi_xds.pb.metrics_pb2 import StreamMetricsMessage, StreamMetricsResponse
 from hfi_xds.pb.prometheus_pb2 import COUNTER, GAUGE, HISTOGRAM, Histogram, MetricFamily
+from hfi_xds.pb.route_pb2 import DESCRIPTOR as ROUTE_FILE
 from hfi_xds.pb.status_pb2 import Status
 from hfi_xds.pb.wasm_filter_pb2 import Wasm
 
 __all__ = [
+    "ACKED",
+    "CLIENT_STATUS_FILE",
+    "CLUSTER_FILE",
     "COUNTER",
     "DISCOVERY_FILE",
+    "ENDPOINT_FILE",
+    "ERROR",
     "EXTENSION_FILE",
     "GAUGE",
     "HISTOGRAM",
+    "LISTENER_FILE",
     "METRICS_FILE",
+    "NACKED",
+    "REQUESTED",
+    "ROUTE_FILE",
+    "STALE",
+    "SYNCED",
     "BuildVersion",
+    "ClientConfig",
+    "ClientStatusRequest",
+    "ClientStatusResponse",
     "ControlPlane",
     "DeltaDiscoveryRequest",
     "DeltaDiscoveryResponse",
@@ -38,10 +67,15 @@ __all__ = [
     "Histogram",
     "MetricFamily",
     "Node",
+    "NodeMatcher",
     "Resource",
     "Status",
     "StreamMetricsMessage",
     "StreamMetricsResponse",
+    "StringMatcher",
+    "StructMatcher",
     "TypedExtensionConfig",
+    "UpdateFailureState",
+    "ValueMatcher",
     "Wasm",
 ]

@@ -7,7 +7,7 @@ from hfi_xds.errors import StreamRefused
 from hfi_xds.ledger import UnknownType
 from hfi_xds.messages import DeltaRequest, Hello, SotwRequest
 from hfi_xds.rejections import Rejections
-from hfi_xds.resource_types import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, PREFIX, ROUTE, RULES
+from hfi_xds.resource_types import CLUSTER, ENDPOINT, EXTENSION_CONFIG, PREFIX
 from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import MAX_NAMES, MAX_TEXT, DeltaSession, SotwSession, delta_session, sotw_session
 from tests.unit.xds.talk import HELLO, NO, of
@@ -110,17 +110,6 @@ def test_types_are_conversations_of_their_own() -> None:
     session.receive(SotwRequest(ENDPOINT, ("a",), nonce=first.nonce))
     told = [(event.type_url, event.state) for event in session.take_events()]  # type: ignore[union-attr]
     assert told == [(EXTENSION_CONFIG, "nacked"), (ENDPOINT, "acked")]
-
-
-def test_an_update_goes_out_in_the_order_in_which_it_is_needed() -> None:
-    session = delta()
-    for type_url in (ROUTE, EXTENSION_CONFIG, LISTENER, ENDPOINT, CLUSTER):
-        session.receive(DeltaRequest(type_url, ("a",), hello=HELLO))
-    snapshot = ResourceSnapshot.of(*(resource for type_url in RULES for resource in of(type_url, a="1")))
-    order = []
-    while (response := session.next(snapshot)) is not None:
-        order.append(response.type_url)
-    assert order == [CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, ROUTE]
 
 
 def test_nonces_are_never_used_twice_on_a_stream() -> None:

@@ -25,6 +25,16 @@ async def test_the_first_is_served_at_once() -> None:
     assert source.current == source.for_node(NODE) == snapshot("1")
 
 
+async def test_who_waits_for_the_first_has_it() -> None:
+    source = ResourceSource(debounce_seconds=0)
+    waiting = asyncio.create_task(source.ready())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    source.publish(snapshot("1"))
+    await waiting
+    await source.ready()
+
+
 async def test_a_burst_goes_out_as_one() -> None:
     source, served = ResourceSource(snapshot("0"), debounce_seconds=0.01), []
     wake = asyncio.Event()

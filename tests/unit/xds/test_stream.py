@@ -6,11 +6,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
+import grpc
 import pytest
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
 from hfi_core.proxies import ProxyRegistry
+from hfi_xds.admission import Admission, Caller
 from hfi_xds.gate import Gate
 from hfi_xds.messages import DeltaRequest
 from hfi_xds.metrics import XdsMetrics
@@ -20,22 +22,38 @@ from hfi_xds.resource_types import EXTENSION_CONFIG
 from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import delta_session
 from hfi_xds.settings import XdsSettings
+from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
 from hfi_xds.stream import Codec, DiscoveryStream, Shared
+from tests.support.waiting import eventually
 from tests.unit.xds.talk import HELLO, of
+
+
+async def _no_connection(peer: str) -> bool:
+    return False
 
 
 class Pump:
     """One stream without a wire. ``requests`` may raise."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: XdsSettings | None = None) -> None:
         self.proxies, self.registry = ProxyRegistry(), CollectorRegistry()
         metrics = XdsMetrics(self.registry)
         source = ResourceSource(ResourceSnapshot.of(*of(hfi="one")))
         reporter = Reporter(self.proxies, metrics)
-        shared = Shared(source, self.proxies, reporter, metrics, XdsSettings(), Gate(1))
+        shared = Shared(
+            source,
+            SidecarSource(),
+            self.proxies,
+            reporter,
+            metrics,
+            settings or XdsSettings(),
+            Gate(1),
+            Admission(1),
+            _no_connection,
+        )
         codec: Any = Codec(lambda request: request, lambda response, identifier: response)
-        self.stream = DiscoveryStream(shared, delta_session(Rejections()), codec)
+        self.stream = DiscoveryStream(shared, delta_session(Rejections()), codec, Caller())
 
     def nothing_is_left(self) -> None:
         proxy = self.proxies.get(HELLO.node.id)
@@ -87,4 +105,19 @@ async def test_a_call_that_is_cancelled_takes_its_write_with_it() -> None:
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+    pump.nothing_is_left()
+
+
+async def test_a_slow_client_whose_connection_is_not_found_is_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """It may have gone by itself at that moment; and whatever becomes of its write, its stream ends."""
+    pump, read = Pump(XdsSettings(write_timeout_seconds=0.01)), asyncio.Event()
+
+    async def slowly(response: Any) -> None:
+        await read.wait()
+
+    call = asyncio.create_task(pump.stream.run(asking(), slowly))
+    await eventually(lambda: "was not found" in caplog.text, what="the complaint")
+    assert not call.done()
+    read.set()
+    assert (await call).code is grpc.StatusCode.DEADLINE_EXCEEDED
     pump.nothing_is_left()

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from hfi_core.address import Address
+from hfi_core.sidecars.model import NOTHING, Sidecar, Wish
+from hfi_core.snapshot import NodeIdentity
+from hfi_xds.messages import Hello
+from hfi_xds.resource_types import CLUSTER, EXTENSION_CONFIG
+from hfi_xds.resources import Resource, ResourceSnapshot
+from hfi_xds.sidecar_resources import TYPES
+from hfi_xds.sidecar_source import MAX_BASES, SidecarSource
+from tests.support.waiting import eventually
+from tests.unit.xds.talk import of
+
+HERE = Address("127.0.0.1", 1)
+BASE = ResourceSnapshot.of(*of(hfi="filter"))
+
+
+def wish(port: int) -> Wish:
+    return Wish(HERE, (Address("127.0.0.1", port),))
+
+
+def hello(cluster: str = "checkout", own: Wish = NOTHING) -> Hello:
+    return Hello(NodeIdentity.of("n", cluster), wish=own)
+
+
+def build(sidecar: Sidecar) -> Sequence[Resource]:
+    return [Resource.of(CLUSTER, "upstream", str(sidecar.upstream[0].port).encode())]
+
+
+async def made(source: SidecarSource, who: Hello, base: ResourceSnapshot = BASE) -> ResourceSnapshot:
+    """What it is served as soon as that is made."""
+    wake = asyncio.Event()
+    with source.following(wake):
+        while (found := source.add_to(base, who)) is base:
+            await asyncio.wait_for(wake.wait(), 10)
+            wake.clear()
+    return found
+
+
+def upstream(snapshot: ResourceSnapshot) -> str:
+    return snapshot.of_type(CLUSTER)["upstream"].body.decode()
+
+
+async def test_before_the_documents_are_read_nothing_is_said() -> None:
+    source = SidecarSource(build)
+    assert source.add_to(BASE, hello(own=wish(5))) is BASE
+
+
+async def test_a_node_gets_what_its_cluster_is_to_be_beside_what_all_get() -> None:
+    source = SidecarSource(build)
+    source.publish({"checkout": wish(5)})
+    found = await made(source, hello())
+    assert upstream(found) == "5"
+    assert found.of_type(EXTENSION_CONFIG) == BASE.of_type(EXTENSION_CONFIG)
+    assert set(found.types) == {EXTENSION_CONFIG, *TYPES}
+    assert source.add_to(BASE, hello()) is found
+    # Its own word comes first.
+    assert upstream(await made(source, hello(own=wish(6)))) == "6"
+
+
+async def test_of_whom_nothing_is_known_it_is_known_that_there_is_nothing() -> None:
+    source = SidecarSource(build)
+    source.publish({})
+    found = source.add_to(BASE, hello())
+    assert all(found.types[type_url] == {} for type_url in TYPES)
+
+
+async def test_followers_are_woken_by_a_change_and_by_nothing_else() -> None:
+    source, wake = SidecarSource(build), asyncio.Event()
+    with source.following(wake):
+        source.publish({"checkout": wish(5)})
+        assert wake.is_set()
+        wake.clear()
+        source.publish({"checkout": wish(5)})
+        assert not wake.is_set()
+        source.publish({"checkout": wish(6)})
+        assert wake.is_set()
+    assert upstream(await made(source, hello())) == "6"
+
+
+async def test_a_document_that_cannot_be_read_any_more_counts_on() -> None:
+    source = SidecarSource(build)
+    source.publish({"checkout": wish(5)})
+    before = await made(source, hello())
+    source.publish({}, {"checkout", "billing"})
+    assert source.add_to(BASE, hello()) is before
+    # Of one that never could be, it is not known what it says: whoever has something keeps it.
+    assert source.add_to(BASE, hello("billing")) is BASE
+    source.publish({})
+    assert source.add_to(BASE, hello()).of_type(CLUSTER) == {}
+
+
+async def test_while_something_is_made_the_loop_goes_on_and_it_is_made_once() -> None:
+    may, calls = threading.Event(), []
+
+    def slow(sidecar: Sidecar) -> Sequence[Resource]:
+        calls.append(sidecar)
+        assert may.wait(10)
+        return build(sidecar)
+
+    source = SidecarSource(slow)
+    source.publish({"checkout": wish(5)})
+    assert source.add_to(BASE, hello()) is BASE
+    assert source.add_to(BASE, hello()) is BASE
+    may.set()
+    assert upstream(await made(source, hello())) == "5"
+    assert len(calls) == 1
+    await source.close()
+
+
+async def test_a_mistake_of_ours_is_told_and_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def wrong(sidecar: Sidecar) -> Sequence[Resource]:
+        raise ZeroDivisionError
+
+    source = SidecarSource(wrong)
+    source.publish({"checkout": wish(5)})
+    with caplog.at_level(logging.ERROR):
+        assert source.add_to(BASE, hello()) is BASE
+        await eventually(lambda: "cannot be made" in caplog.text, what="words about it")
+    assert source.add_to(BASE, hello()) is BASE
+    await source.close()
+
+
+async def test_what_all_got_long_ago_is_not_kept() -> None:
+    source = SidecarSource(build)
+    source.publish({"checkout": wish(5)})
+    bases = [ResourceSnapshot.of(*of(hfi=str(number))) for number in range(MAX_BASES + 1)]
+    first = await made(source, hello(), bases[0])
+    assert source.add_to(bases[0], hello()) is first
+    for base in bases[1:]:
+        source.add_to(base, hello())
+    assert source.add_to(bases[0], hello()) is not first
