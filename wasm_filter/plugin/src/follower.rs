@@ -37,7 +37,12 @@ impl Follower {
         self.pulse.as_ref().map(|pulse| pulse.stamp)
     }
 
-    /// When the control plane last gave a good answer.
+    /// The last good answer that this VM knows of.
+    pub fn pulse(&self) -> Option<&Pulse> {
+        self.pulse.as_ref()
+    }
+
+    /// When the store was last heard of.
     pub fn heard(&self) -> Option<Duration> {
         self.pulse.as_ref().map(|pulse| pulse.heard)
     }

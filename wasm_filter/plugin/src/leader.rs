@@ -110,26 +110,27 @@ impl Leader {
             let found = pairs(&headers).find(|(key, _)| *key == name.as_bytes());
             found.and_then(|(_, value)| std::str::from_utf8(value).ok()).unwrap_or_default()
         };
-        let reply = Answer {
+        let answer = Answer {
             status: header(":status"),
             content_type: header("content-type"),
             version: header("x-hfi-version"),
             epoch: header("x-hfi-epoch"),
+            age_ms: header("x-hfi-age-ms"),
             body: &body,
-        }
-        .read(follower.position());
+        };
+        let (reply, age) = (answer.read(follower.position()), answer.age());
         // It may have megabytes, and what is made of it has as many again.
         drop(body);
         match reply {
-            Reply::Update(data) => self.update(data, follower, now),
-            Reply::Current(position) => self.heard(position, follower, now),
+            Reply::Update(data) => self.update(data, age, follower, now),
+            Reply::Current(position) => self.heard(position, age, follower, now),
             Reply::Behind(offered) => self.behind(&offered, follower.position(), now),
             Reply::Unreachable(why) => self.unreachable(now, &why),
             Reply::Wrong(why) => self.wrong(now, &why),
         }
     }
 
-    fn update(&mut self, data: String, follower: &mut Follower, now: Duration) {
+    fn update(&mut self, data: String, age: Duration, follower: &mut Follower, now: Duration) {
         let compiled = self.compiler.compile(data.as_bytes());
         drop(data);
         let Compiled { mut image, left_out } = match compiled {
@@ -158,16 +159,16 @@ impl Leader {
         let progress = follower
             .position()
             .is_none_or(|ours| ours.epoch == offered.epoch && ours.version != offered.version);
-        shared::set_pulse(&Pulse { heard: now, stamp, position: offered });
+        shared::set_pulse(&Pulse::of(follower.pulse(), now, age, stamp, offered));
         shared::wake_others(self.queue);
         log::info!("version {}: {} rules", rules.version(), rules.len());
         follower.take_over(rules, clock, stamp);
         self.worked(now, progress);
     }
 
-    fn heard(&mut self, position: Position, follower: &Follower, now: Duration) {
+    fn heard(&mut self, position: Position, age: Duration, follower: &Follower, now: Duration) {
         if let Some(stamp) = follower.stamp() {
-            shared::set_pulse(&Pulse { heard: now, stamp, position });
+            shared::set_pulse(&Pulse::of(follower.pulse(), now, age, stamp, position));
         }
         self.worked(now, false);
     }

@@ -65,7 +65,7 @@ impl Cached {
 /// The last good answer of the control plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pulse {
-    /// When it came.
+    /// When the store was last heard of: when the answer came, less the age that it told of itself.
     pub heard: Duration,
     /// Which [`Cached`] snapshot is current.
     pub stamp: Duration,
@@ -75,6 +75,27 @@ pub struct Pulse {
 }
 
 impl Pulse {
+    /// The pulse of an answer that came now, from one who had not heard of the store for `age`.
+    ///
+    /// Replicas take turns behind one address, and one that is cut off takes nothing away from what another has said:
+    /// within an epoch the later word counts. (On a machine that has run for less than `age`, the word is as old as
+    /// the machine: a moment before its start cannot be told.)
+    #[must_use]
+    pub fn of(
+        before: Option<&Pulse>,
+        now: Duration,
+        age: Duration,
+        stamp: Duration,
+        position: Position,
+    ) -> Pulse {
+        let told = now.saturating_sub(age);
+        let heard = match before {
+            Some(before) if before.position.epoch == position.epoch => told.max(before.heard),
+            _ => told,
+        };
+        Pulse { heard, stamp, position }
+    }
+
     /// As written to shared data.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -127,6 +148,29 @@ mod tests {
         assert_eq!(Cached::take_from(&mut strange), None);
         assert_eq!(strange.len(), 100);
         assert_eq!(Cached::take_from(&mut vec![CACHED_LAYOUT, 0, 0]), None);
+    }
+
+    #[test]
+    fn word_is_as_old_as_what_the_one_who_answers_has_heard() {
+        const fn s(seconds: u64) -> Duration {
+            Duration::from_secs(seconds)
+        }
+        // about, the epoch and time of what was heard before, the answer's age, when the store was last heard of
+        let table = [
+            ("the first word", None, s(0), s(1000)),
+            ("the first word, from one who is cut off", None, s(60), s(940)),
+            ("one who hears of the store", Some(("e", s(975))), s(0), s(1000)),
+            ("one who is cut off, and nothing but it", Some(("e", s(940))), s(60), s(940)),
+            ("one who is cut off takes nothing away", Some(("e", s(975))), s(60), s(975)),
+            ("another store's word is its own", Some(("f", s(975))), s(60), s(940)),
+            ("longer than the machine runs", None, s(2000), s(0)),
+        ];
+        for (about, before, age, heard) in table {
+            let before =
+                before.map(|(epoch, heard)| Pulse { heard, stamp: s(1), position: position(epoch, 8) });
+            let pulse = Pulse::of(before.as_ref(), s(1000), age, s(2), position("e", 9));
+            assert_eq!(pulse, Pulse { heard, stamp: s(2), position: position("e", 9) }, "{about}");
+        }
     }
 
     #[test]

@@ -162,6 +162,8 @@ pub struct Answer<'a> {
     pub version: &'a str,
     /// `x-hfi-epoch`.
     pub epoch: &'a str,
+    /// `x-hfi-age-ms`.
+    pub age_ms: &'a str,
     /// The whole of it.
     pub body: &'a [u8],
 }
@@ -182,6 +184,13 @@ pub enum Reply {
 }
 
 impl Answer<'_> {
+    /// How long the one who answers has not heard of the store. A control plane that does not say so, or says what
+    /// makes no sense, is taken at its word as before: its answer is fresh.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        Duration::from_millis(self.age_ms.parse().unwrap_or(0))
+    }
+
     /// What it means to one who is at `position`.
     #[must_use]
     pub fn read(&self, position: Option<&Position>) -> Reply {
@@ -331,7 +340,28 @@ mod tests {
     }
 
     fn answer(version: &'static str, epoch: &'static str, body: &'static str) -> Answer<'static> {
-        Answer { status: "200", content_type: "text/event-stream", version, epoch, body: body.as_bytes() }
+        let body = body.as_bytes();
+        Answer { status: "200", content_type: "text/event-stream", version, epoch, body, ..Answer::default() }
+    }
+
+    #[test]
+    fn how_old_an_answer_is() {
+        let table = [
+            ("0", 0),
+            ("61250", 61_250),
+            ("", 0),
+            ("-5", 0),
+            ("1.5", 0),
+            ("soon", 0),
+            ("99999999999999999999", 0),
+        ];
+        for (age_ms, age) in table {
+            assert_eq!(
+                Answer { age_ms, ..Answer::default() }.age(),
+                Duration::from_millis(age),
+                "{age_ms:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! The dead-man's switch: without word from the control plane for too long, faults stop.
+//! The dead-man's switch: without word from the control plane for too long, faults stop. Word is of the store: a
+//! control plane that is cut off from it answers, and says how long it has been.
 
 use std::time::Duration;
 
@@ -25,7 +26,7 @@ impl Staleness {
         Staleness { limit, stale: false }
     }
 
-    /// Looks at the time; `heard` is when the control plane last gave a good answer.
+    /// Looks at the time; `heard` is when the store was last heard of (see [`super::cache::Pulse`]).
     pub fn look(&mut self, now: Duration, heard: Duration) -> Option<Change> {
         let silence = now.saturating_sub(heard);
         let was = std::mem::replace(&mut self.stale, !self.limit.is_zero() && silence > self.limit);
@@ -45,6 +46,7 @@ impl Staleness {
 
 #[cfg(test)]
 mod tests {
+    use super::super::cache::{Position, Pulse};
     use super::*;
 
     const fn s(seconds: u64) -> Duration {
@@ -62,6 +64,24 @@ mod tests {
         assert_eq!(staleness.look(s(201), s(201)), Some(Change::Resumed));
         assert_eq!(staleness.look(s(202), s(201)), None);
         assert!(!staleness.is_stale());
+    }
+
+    #[test]
+    fn answers_of_one_who_is_cut_off_do_not_keep_faults_going() {
+        let mut staleness = Staleness::new(s(10));
+        let mut pulse = None;
+        // The control plane answers every second, and last heard of the store at 100.
+        let mut changes = Vec::new();
+        for now in 101..=113 {
+            let position = Position { epoch: "e".to_owned(), version: 1 };
+            let answered = Pulse::of(pulse.as_ref(), s(now), s(now - 100), s(1), position);
+            changes.extend(staleness.look(s(now), answered.heard).map(|change| (now, change)));
+            pulse = Some(answered);
+        }
+        assert_eq!(changes, [(111, Change::Stopped(s(11)))]);
+        let position = Position { epoch: "e".to_owned(), version: 1 };
+        let back = Pulse::of(pulse.as_ref(), s(114), s(0), s(1), position);
+        assert_eq!(staleness.look(s(114), back.heard), Some(Change::Resumed));
     }
 
     #[test]
