@@ -19,6 +19,82 @@ class Applied(TypedDict):
     created: bool
 
 
+class FilterModule(TypedDict):
+    """A module of the catalogue. ``role``: nodes run it as ``stable`` or as ``candidate``, or none is to."""
+
+    version: str
+    digest: str
+    size: int
+    abi: str
+    note: str
+    pushedAtMs: int
+    role: str | None
+
+
+class PushedFilter(TypedDict):
+    """What became of a push. ``created``: the catalogue did not have it before."""
+
+    module: FilterModule
+    created: bool
+
+
+class RolloutModule(TypedDict):
+    """A module as nodes run it."""
+
+    version: str
+    digest: str
+    generation: int
+
+
+class RolloutUnderWay(TypedDict):
+    """The newest rollout, under way or ended. ``share`` is in percent."""
+
+    id: str
+    candidate: RolloutModule
+    share: float
+    selector: dict[str, Any] | None
+    state: str
+    cause: str | None
+    reason: str
+    watchSeconds: int
+    maxErrors: int
+    startedAtMs: int
+    changedAtMs: int
+
+
+class RolloutCounts(TypedDict):
+    """Connected nodes, by what became of their module."""
+
+    applied: int
+    waiting: int
+    rejected: int
+
+
+class RolloutNodes(TypedDict):
+    """Nodes that are to run the candidate, and those that are not."""
+
+    candidate: RolloutCounts
+    stable: RolloutCounts
+
+
+class RolloutEvent(TypedDict):
+    """Something that happened; ``cause`` is there when it went back."""
+
+    atMs: int
+    kind: str
+    detail: str
+    cause: NotRequired[str]
+
+
+class Rollout(TypedDict):
+    """Which nodes run which module."""
+
+    stable: RolloutModule
+    rollout: RolloutUnderWay | None
+    nodes: RolloutNodes
+    events: list[RolloutEvent]
+
+
 class Step(TypedDict):
     """One rule that was asked about a request, in the order in which rules are asked."""
 
@@ -74,10 +150,11 @@ class ProxyRules(TypedDict):
     upToDate: bool
     ageMs: int | None
     polling: bool
+    replica: NotRequired[str | None]
 
 
 class Proxy(TypedDict):
-    """One Envoy, as the replica that was asked knows it."""
+    """One Envoy, as all replicas know it."""
 
     node: str
     cluster: str
@@ -91,7 +168,7 @@ class Proxy(TypedDict):
 
 
 class ProxyList(TypedDict):
-    """All proxies of a replica, and what it serves."""
+    """The proxies of all replicas, and what the one that was asked serves."""
 
     items: list[Proxy]
     version: str | None

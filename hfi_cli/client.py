@@ -17,27 +17,43 @@ from urllib.parse import quote
 
 import httpx
 
-from hfi_cli.answers import Applied, Explanation, Health, Metrics, PolicyDocument, ProxyList, Update
+from hfi_cli.answers import (
+    Applied,
+    Explanation,
+    Health,
+    Metrics,
+    PolicyDocument,
+    ProxyList,
+    Update,
+)
+from hfi_cli.client_filters import FilterCalls
+from hfi_cli.client_sidecars import SidecarCalls
 from hfi_cli.connection import HttpConnection, read_json
 from hfi_cli.errors import NotReachable
 from hfi_cli.stream import updates
+from hfi_cli.tls import ClientTls
 from hfi_core.errors import SettingsInvalid
 
 DEFAULT_SERVER = "http://127.0.0.1:8080"
 
 
-class HfiClient:
+class HfiClient(FilterCalls, SidecarCalls):
     """A connection to one control plane. Not for several threads at once.
 
     ``server`` is its HTTP address, ``timeout`` seconds for any one answer, and ``transport`` one of httpx'
-    transports (for tests, or an ASGI application in this process). Raises
-    :class:`~hfi_core.errors.SettingsInvalid` for an address that is no HTTP URL.
+    transports (for tests, or an ASGI application in this process). ``tls`` is for ``https://``. Raises
+    :class:`~hfi_core.errors.SettingsInvalid` for an address that is no HTTP URL, and for files that are no good.
     """
 
     def __init__(
-        self, server: str = DEFAULT_SERVER, *, timeout: float = 30.0, transport: httpx.BaseTransport | None = None
+        self,
+        server: str = DEFAULT_SERVER,
+        *,
+        timeout: float = 30.0,
+        transport: httpx.BaseTransport | None = None,
+        tls: ClientTls | None = None,
     ) -> None:
-        self._connection = HttpConnection(server, timeout, transport)
+        self._connection = HttpConnection(server, timeout, transport, tls or ClientTls())
 
     def __enter__(self) -> Self:
         return self

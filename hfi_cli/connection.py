@@ -13,6 +13,7 @@ from httpx_sse import EventSource, ServerSentEvent, SSEError
 
 from hfi_cli.address import Address
 from hfi_cli.errors import NotReachable, Refused
+from hfi_cli.tls import ClientTls
 from hfi_core.errors import SettingsInvalid
 
 #: How many items a page has.
@@ -27,13 +28,21 @@ class HttpConnection:
     Raises :class:`~hfi_core.errors.SettingsInvalid` for an address that is no HTTP URL.
     """
 
-    def __init__(self, server: str, timeout: float, transport: httpx.BaseTransport | None) -> None:
+    def __init__(self, server: str, timeout: float, transport: httpx.BaseTransport | None, tls: ClientTls) -> None:
         host = _host(server)
+        self._tls = tls
+        encrypted = urlsplit(server).scheme == "https"
+        if tls and not encrypted:
+            raise SettingsInvalid(
+                f"the server {server!r} is spoken to in plaintext, and there is a CA or a certificate for it: write "
+                "https://HOST:PORT, or leave --ca, --cert and --key (HFI_CA, …) out"
+            )
         self.server = server.rstrip("/")
         self._http = httpx.Client(
             base_url=self.server,
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
             transport=transport,
+            verify=tls.context() if encrypted else True,
             # A proxy of the environment cannot reach this machine's loopback.
             trust_env=not Address(host, 0).is_loopback,
         )
@@ -50,10 +59,13 @@ class HttpConnection:
         *,
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
     ) -> httpx.Response:
-        """One request, and its answer when that is a success of HFI's. ``document`` goes as JSON."""
+        """One request, and its answer when that is a success of HFI's.
+
+        ``document`` goes as JSON; ``content`` goes as it is, and ``headers`` say what it is.
+        """
         asked = dict(headers or {})
-        content = None
         if document is not None:
             # ASCII only: httpx' own JSON cannot carry half a surrogate pair, which YAML can write.
             content = json.dumps(document).encode()
@@ -94,7 +106,7 @@ class HttpConnection:
     def _check(self, response: httpx.Response) -> None:
         """Raise what the response means, when it is no success of HFI's."""
         kind = response.headers.get("content-type", "").partition(";")[0]
-        if response.is_success and kind in ("application/json", "text/event-stream"):
+        if response.is_success and kind in ("application/json", "application/wasm", "text/event-stream"):
             return
         if response.is_error and kind == "application/problem+json":
             raise Refused(response.status_code, read_json(response))
@@ -104,6 +116,11 @@ class HttpConnection:
 
     def _unreachable(self, error: httpx.HTTPError) -> NotReachable:
         what = "no answer in time" if isinstance(error, httpx.TimeoutException) else str(error) or type(error).__name__
+        if self.server.startswith("https:") and isinstance(error, httpx.ReadError | httpx.RemoteProtocolError):
+            # A server that is not content with the client's certificate says so after the handshake, or just goes.
+            what += f"; does it want {'another' if self._tls.cert else 'a'} client certificate (--cert, --key)?"
+        elif self.server.startswith("http:") and isinstance(error, httpx.RemoteProtocolError):
+            what += "; does it speak TLS (https://)?"
         return NotReachable(f"no HFI server can be reached at {self.server}: {what}")
 
 
@@ -114,7 +131,9 @@ def _host(server: str) -> str:
     except ValueError:
         valid = False
     if not valid:
-        raise SettingsInvalid(f"the server {server!r} is not an HTTP address; write http://HOST:PORT")
+        raise SettingsInvalid(
+            f"the server {server!r} is not an HTTP address; write http://HOST:PORT or https://HOST:PORT"
+        )
     return str(parts.hostname)
 
 

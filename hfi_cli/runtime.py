@@ -23,7 +23,10 @@ from prometheus_client import CollectorRegistry
 
 from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
+from hfi_cli.module_life import ModuleLife
+from hfi_cli.replica_life import ReplicaLife
 from hfi_cli.settings import ServeSettings, StoreSettings
+from hfi_cli.sidecar_life import SidecarLife
 from hfi_core.dataplane import DataPlane
 from hfi_core.errors import HfiError
 from hfi_core.expiry import ExpirationRegistry
@@ -34,13 +37,15 @@ from hfi_core.policies import PolicyService
 from hfi_core.policy.engine import RuleEngine
 from hfi_core.proxies import ProxyRegistry
 from hfi_core.store.protocol import Store
+from hfi_core.tls import Certificates
+from hfi_core.tls.collector import TlsCollector
 from hfi_sse.app import create_app
 from hfi_sse.server import HttpServer
-from hfi_sse.services import Services
-from hfi_xds.filter_resource import filter_resource
+from hfi_sse.services import HttpSettings, Services
+from hfi_xds.credentials import server_credentials
 from hfi_xds.metrics import XdsMetrics
-from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.server import XdsServer
+from hfi_xds.settings import XdsSettings
 from hfi_xds.source import ResourceSource
 
 log = logging.getLogger(__name__)
@@ -110,37 +115,88 @@ class ControlPlane:
 
     async def _start(self) -> None:
         settings = self._settings
-        module = load_module(FILTER)
+        certificates = Certificates(settings.tls.files) if settings.tls else None
+        if certificates is not None and not certificates.mutual:
+            log.warning("without --client-ca, whoever reaches %s and %s may connect", settings.http, settings.xds)
+        shipped = load_module(FILTER)
         engine = RuleEngine()
         await asyncio.to_thread(engine.warm_up)
 
         store = make_store(settings.store)
         self._stack.push_async_callback(store.close)
         await store.start()
-
+        data_plane, proxies = DataPlane(), ProxyRegistry()
+        life = ModuleLife(store, settings.filter, proxies, data_plane)
+        sidecars = SidecarLife(store)
         feed = Feed(store)
+        replicas = ReplicaLife(store, proxies, feed)
+        for room in (*life.rooms, sidecars.room, *replicas.rooms):
+            self._stack.push_async_callback(room.close)
+            await room.start()
+
         self._stack.push_async_callback(self._end_background)
         self._run("feed", feed.run())
         self._run("expiry of policies", ExpirationRegistry(store, feed).run())
-        await self._first_snapshot(feed)
+        for name, work in (*life.work(shipped), *sidecars.work(), *replicas.work()):
+            self._run(name, work)
+        del shipped
+        await self._first_snapshot(feed, life.resources, replicas)
+        if certificates is not None:
+            self._run("watch of the TLS files", certificates.follow())
 
-        data_plane, proxies = DataPlane(), ProxyRegistry()
         registry = CollectorRegistry()
         registry.register(HfiCollector(data_plane, proxies, feed))
+        registry.register(life.collector)
+        if certificates is not None:
+            registry.register(TlsCollector(certificates))
+        limits = settings.limits
+        nodes = settings.tls.nodes if settings.tls else None
         stopping = asyncio.Event()
         services = Services(
             policies=PolicyService(store, feed, engine.check),
+            sidecars=sidecars.service,
             feed=feed,
             proxies=proxies,
             data_plane=data_plane,
             engine=engine,
+            modules=life.modules,
+            filters=life.filters,
+            rollouts=life.rollouts,
+            filter_version=life.serving.version,
             registry=registry,
             version=version("hfi"),
             stopping=stopping,
+            nodes=nodes,
+            fleet=replicas.membership,
+            settings=HttpSettings(max_readers=limits.streams, max_readers_per_node=limits.node_streams),
         )
-        http = HttpServer(create_app(services), settings.http.host, settings.http.port, stopping=stopping)
-        resources = ResourceSource(ResourceSnapshot.of(filter_resource(module, settings.filter)))
-        xds = XdsServer(str(settings.xds), resources, proxies, data_plane, XdsMetrics(registry))
+        http = HttpServer(
+            create_app(services),
+            settings.http.host,
+            settings.http.port,
+            stopping=stopping,
+            certificates=certificates,
+            write_timeout_seconds=limits.write_timeout,
+            registry=registry,
+        )
+        xds = XdsServer(
+            str(settings.xds),
+            life.resources,
+            proxies,
+            data_plane,
+            XdsMetrics(registry),
+            XdsSettings(
+                max_streams=limits.streams,
+                max_streams_per_node=limits.node_streams,
+                max_message_bytes=limits.message_bytes,
+                write_timeout_seconds=limits.write_timeout,
+                resource_ttl_seconds=settings.resource_ttl_seconds,
+            ),
+            credentials=server_credentials(certificates) if certificates else None,
+            nodes=nodes,
+            sidecars=sidecars.source,
+            rejections=replicas.rejections,
+        )
 
         async def stop_servers() -> None:
             await asyncio.gather(http.stop(), xds.stop())
@@ -157,12 +213,16 @@ class ControlPlane:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    async def _first_snapshot(self, feed: Feed) -> None:
+    async def _first_snapshot(self, feed: Feed, resources: ResourceSource, replicas: ReplicaLife) -> None:
+        """Wait for the rules, for the module and for what nodes have rejected, but not for ever."""
         try:
             async with asyncio.timeout(FIRST_SNAPSHOT_SECONDS):
                 await feed.reached(0)
+                await resources.ready()
+                await replicas.ready()
         except TimeoutError:
-            log.warning("the store has not been read yet (%s); serving all the same, not ready", feed.trouble)
+            trouble = feed.trouble or "no filter module is stable"
+            log.warning("the store has not been read yet (%s); serving all the same, not ready", trouble)
 
 
 def listening_line(plane: ControlPlane, store: StoreKind) -> str:

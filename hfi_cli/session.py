@@ -15,6 +15,8 @@ from hfi_cli.errors import ClientError, ExitCode, NotReachable, UsageError
 from hfi_core.errors import HfiError, SettingsInvalid, StoreUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from hfi_cli.client import HfiClient
 
 SERVER_HELP = "The control plane's HTTP address."
@@ -34,6 +36,9 @@ class Globals:
 
     server: str
     output: Output
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,13 @@ def form(ctx: typer.Context, output: Output | None) -> Output:
 def connect(ctx: typer.Context, server: str | None, output: Output | None) -> Iterator[Session]:
     """A session; options of the command itself win over those of the program. Errors end it with their exit code."""
     from hfi_cli.client import HfiClient
+    from hfi_cli.tls import ClientTls
 
-    with errors_to_exit_codes(), HfiClient(server or _globals(ctx).server) as client:
-        yield Session(client, form(ctx, output))
+    given = _globals(ctx)
+    with errors_to_exit_codes():
+        tls = ClientTls(given.ca, given.cert, given.key)
+        with HfiClient(server or given.server, tls=tls) as client:
+            yield Session(client, form(ctx, output))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from hfi_sse import problems
 from hfi_sse.explain import ExplainRoute
+from hfi_sse.filters import FilterRoutes
 from hfi_sse.health import HealthRoute
 from hfi_sse.hub import StreamHub
 from hfi_sse.metrics import MetricsRoute
@@ -19,8 +20,11 @@ from hfi_sse.openapi import OpenApiRoute
 from hfi_sse.policies import PolicyRoutes
 from hfi_sse.presence import Presence
 from hfi_sse.proxies import ProxyRoutes
+from hfi_sse.readers import ReaderLimit
+from hfi_sse.rollout import RolloutRoutes
 from hfi_sse.routing import resource
 from hfi_sse.services import Services
+from hfi_sse.sidecars import SidecarRoutes
 from hfi_sse.stream import StreamRoute
 from hfi_sse.telemetry import HttpMetrics, StreamCollector, Telemetry
 
@@ -29,6 +33,9 @@ def create_app(services: Services) -> Starlette:
     """The application. Its lifespan follows the feed, so it must be run by a server that has one."""
     hub = StreamHub(services.feed, services.clock)
     presence = Presence(services.proxies, hub, services.settings.poll_grace_seconds)
+
+    if services.fleet is not None:
+        services.fleet.confirm = presence.confirm
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -59,15 +66,35 @@ async def _stop_with(event: asyncio.Event, hub: StreamHub) -> None:
 
 def _routes(services: Services, hub: StreamHub, presence: Presence) -> Sequence[Route]:
     policies = PolicyRoutes(services.policies, services.settings.max_body_bytes)
-    proxies = ProxyRoutes(services.proxies, hub, presence, services.clock)
+    sidecars = SidecarRoutes(services.sidecars, services.settings.max_body_bytes)
+    settings = services.settings
+    limit = ReaderLimit(settings.max_readers, settings.max_readers_per_node, services.registry)
+    proxies = ProxyRoutes(services.proxies, services.fleet, hub, presence, services.clock)
+    filters = FilterRoutes(services.modules, services.filters)
+    rollout = RolloutRoutes(
+        services.rollouts,
+        services.proxies,
+        services.fleet,
+        services.filter_version,
+        services.settings.max_body_bytes,
+    )
     return (
         resource("/v1/policies", {"GET": policies.list, "POST": policies.post}),
         resource("/v1/policies/{name}", {"GET": policies.get, "PUT": policies.put, "DELETE": policies.delete}),
+        resource("/v1/sidecars", {"GET": sidecars.list, "POST": sidecars.post}),
+        resource("/v1/sidecars/{name}", {"GET": sidecars.get, "DELETE": sidecars.delete}),
+        resource("/v1/filters", {"GET": filters.list}),
+        # Before the versions: none is named so.
+        resource("/v1/filters/rollout", {"GET": rollout.get, "POST": rollout.start}),
+        resource("/v1/filters/rollout/advance", {"POST": rollout.advance}),
+        resource("/v1/filters/rollout/pause", {"POST": rollout.pause}),
+        resource("/v1/filters/rollout/rollback", {"POST": rollout.roll_back}),
+        resource("/v1/filters/{version}", {"GET": filters.get, "PUT": filters.put}),
         resource("/v1/explain", {"POST": ExplainRoute(services).post}),
         resource("/v1/proxies", {"GET": proxies.list}),
         # Node ids are the users' own and may hold slashes.
         resource("/v1/proxies/{id:path}", {"GET": proxies.get}),
-        resource("/v1/config/stream", {"GET": StreamRoute(hub, presence, services.settings).get}),
+        resource("/v1/config/stream", {"GET": StreamRoute(hub, presence, settings, limit, services.nodes).get}),
         resource("/v1/health", {"GET": HealthRoute(services, hub).get}),
         resource("/v1/metrics", {"GET": MetricsRoute(services, hub).get}),
         resource("/v1/openapi.json", {"GET": OpenApiRoute(services.version).get}),

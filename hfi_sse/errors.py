@@ -47,6 +47,16 @@ class ProxyNotFound(RequestError):
         super().__init__(f"no proxy with the node id {node_id!r} is known to this replica")
 
 
+class TooManyReaders(RequestError):
+    """One node has as many requests for the stream as it may."""
+
+    def __init__(self, node_id: str, limit: int) -> None:
+        self.node_id = node_id
+        super().__init__(
+            f"node {node_id!r} has {limit} requests for the stream already; do several proxies have this id?"
+        )
+
+
 class NotReady(HfiError):
     """This replica cannot serve yet, or not any more. ``reasons`` says why, each in words."""
 

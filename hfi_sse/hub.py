@@ -7,6 +7,7 @@ So a slow reader skips what it missed and holds nobody up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ class Outcome(Enum):
     STOPPING = "the server stops"
 
 
+#: A snapshot that the feed has is taken over by then, unless the task that does it is no more.
+TAKE_OVER_SECONDS = 1.0
+
 Reader = asyncio.Future[Outcome]
 Kind = Literal["endless", "once"]
 
@@ -41,6 +45,7 @@ class StreamHub:
         self._clock = clock
         self._stopping = False
         self._failed = False
+        self._advanced = asyncio.Event()
         self.tracker: ViewTracker[Reader] = ViewTracker()
         #: Requests that are open, by kind of reader.
         self.open: dict[Kind, int] = {"endless": 0, "once": 0}
@@ -51,6 +56,21 @@ class StreamHub:
     def snapshot(self) -> Snapshot | None:
         """The snapshot that is being streamed."""
         return self.tracker.snapshot
+
+    @property
+    def cut_off_ms(self) -> int:
+        """For how long the store has not been heard of; 0 while all is well."""
+        return self._feed.cut_off_ms()
+
+    async def catch_up(self, position: Position) -> None:
+        """Get as far as this reader, which has seen more than we have, if the store has."""
+        if position.version is not None and position.epoch is not None:
+            await self._feed.catch_up(position.version, position.epoch)
+            # The task that follows the feed takes it over within a turn or two of the loop.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(TAKE_OVER_SECONDS):
+                    while self.tracker.snapshot is not self._feed.current and not self._stopping:
+                        await self._advanced.wait()
 
     @property
     def stopping(self) -> bool:
@@ -68,6 +88,7 @@ class StreamHub:
             async for snapshot in self._feed.follow():
                 for reader in self.tracker.advance(snapshot):
                     _settle(reader, Outcome.CHANGED)
+                self._wake()
         except Exception:
             self._failed = True
             log.critical("the stream follows the store no longer; this replica is not ready any more", exc_info=True)
@@ -76,8 +97,13 @@ class StreamHub:
     def stop(self) -> None:
         """End every stream, now and from now on."""
         self._stopping = True
+        self._wake()
         for reader in self.tracker.everyone():
             _settle(reader, Outcome.STOPPING)
+
+    def _wake(self) -> None:
+        advanced, self._advanced = self._advanced, asyncio.Event()
+        advanced.set()
 
     def standing(self, audience: Audience, position: Position) -> Standing:
         """How a reader stands to what is being streamed."""

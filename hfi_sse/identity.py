@@ -30,6 +30,11 @@ class Asker:
     audience: Audience
     position: Position
 
+    @property
+    def node_id(self) -> str | None:
+        """The node's id; None where there is no node."""
+        return None if self.node is None else self.node.id
+
 
 def asker(request: Request) -> Asker:
     """Who asks, and what it has. Raises :class:`ParameterInvalid`."""

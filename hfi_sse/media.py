@@ -54,6 +54,17 @@ async def read_document(request: Request, limit: int) -> Any:
     return documents[0]
 
 
+async def read_bytes(request: Request, media_type: str, limit: int) -> bytes:
+    """The body of a request that holds something of that type, as it is.
+
+    Raises :class:`MediaTypeUnsupported` and :class:`BodyTooLarge`.
+    """
+    given = request.headers.get("content-type", "")
+    if given.partition(";")[0].strip().lower() != media_type:
+        raise MediaTypeUnsupported(f"the content type is {given or 'not given'!r}; send {media_type}")
+    return await _read_body(request, limit)
+
+
 def _media_type(headers: Headers) -> str:
     """:data:`JSON` or :data:`YAML`, whatever name and case the client used."""
     given = headers.get("content-type", "")

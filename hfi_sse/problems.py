@@ -36,10 +36,18 @@ TABLE: Mapping[type[Exception], Kind] = {
     core.DocumentUnreadable: Kind(400, "document-unreadable", "The document cannot be read"),
     core.PolicyNotFound: Kind(404, "policy-not-found", "There is no such policy"),
     core.VersionConflict: Kind(409, "version-conflict", "The policy has another version"),
+    core.SidecarInvalid: Kind(422, "sidecar-invalid", "The sidecar document is not valid"),
+    core.SidecarNotFound: Kind(404, "sidecar-not-found", "There is no such sidecar document"),
+    core.SidecarConflict: Kind(409, "version-conflict", "The sidecar document has another version"),
+    core.ModuleRefused: Kind(422, "module-refused", "The filter module is not taken"),
+    core.ModuleNotFound: Kind(404, "module-not-found", "There is no such filter module"),
+    core.ModuleConflict: Kind(409, "module-conflict", "The catalogue holds another filter module there"),
+    core.RolloutConflict: Kind(409, "rollout-conflict", "The rollout is not where that could be done"),
+    core.NodeDenied: Kind(403, "node-denied", "The certificate is not that node's"),
     core.StoreUnavailable: Kind(503, "store-unavailable", "The store cannot be reached"),
     core.StoreDenied: Kind(502, "store-denied", "The store refused the control plane"),
     core.StoreError: Kind(502, "store-error", "The store failed"),
-    core.ModuleUnavailable: Kind(500, "engine-unavailable", "The rule engine cannot be run"),
+    core.ModuleUnavailable: Kind(500, "engine-unavailable", "A WebAssembly module cannot be run"),
     core.RequestError: Kind(400, "request-invalid", "The request does not make sense"),
     core.HfiError: Kind(500, "internal", "The control plane failed"),
     api.ParameterInvalid: Kind(400, "parameter-invalid", "A parameter does not make sense"),
@@ -48,6 +56,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     api.MediaTypeUnsupported: Kind(415, "media-type-unsupported", "The body is of a type that is not read here"),
     api.PreconditionFailed: Kind(409, "version-conflict", "The policy has another version"),
     api.ProxyNotFound: Kind(404, "proxy-not-found", "There is no such proxy"),
+    api.TooManyReaders: Kind(429, "too-many-readers", "The node has too many readers"),
     api.NotReady: Kind(503, "not-ready", "The control plane is not ready"),
 }
 INTERNAL = TABLE[core.HfiError]
@@ -61,7 +70,11 @@ def kind_of(error: Exception) -> Kind:
 def details(error: Exception) -> dict[str, Any]:
     """The members of the problem beyond ``type``, ``title`` and ``status``."""
     match error:
-        case core.PolicyInvalid(problems=problems) | api.BodyInvalid(problems=problems):
+        case (
+            core.PolicyInvalid(problems=problems)
+            | core.SidecarInvalid(problems=problems)
+            | api.BodyInvalid(problems=problems)
+        ):
             count = len(problems)
             return {
                 "detail": f"{count} problem{'' if count == 1 else 's'}: {error}",
@@ -69,9 +82,12 @@ def details(error: Exception) -> dict[str, Any]:
             }
         case core.DocumentUnreadable(line=int(line), column=column):
             return {"detail": str(error), "line": line, "column": column}
-        case core.VersionConflict(expected=expected, actual=actual):
+        case (
+            core.VersionConflict(expected=expected, actual=actual)
+            | core.SidecarConflict(expected=expected, actual=actual)
+        ):
             return {"detail": str(error), "expected": str(expected), "actual": str(actual)}
-        case api.NotReady(reasons=reasons):
+        case api.NotReady(reasons=reasons) | core.ModuleRefused(reasons=reasons):
             return {"detail": str(error), "reasons": list(reasons)}
         case _:
             return {"detail": str(error)}
@@ -87,7 +103,7 @@ def problem(error: core.HfiError) -> Response:
     """The response for one of HFI's own errors."""
     kind = kind_of(error)
     headers = {}
-    if kind.status == HTTPStatus.SERVICE_UNAVAILABLE:
+    if kind.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["retry-after"] = str(RETRY_AFTER_SECONDS)
     return respond(kind, details(error), headers)
 

@@ -9,6 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hfi_core.proxies import ProxyRegistry, ProxyStatus
+from hfi_core.replicas.documents import Replica
+from hfi_core.replicas.fleet import Membership
+from hfi_core.replicas.merging import Known, merge
 from hfi_sse import params
 from hfi_sse.errors import ProxyNotFound
 from hfi_sse.hub import StreamHub
@@ -20,11 +23,23 @@ DEFAULT_LIMIT = 1000
 MAX_LIMIT = 20_000
 
 
-class ProxyRoutes:
-    """The proxies of this replica. ``clock`` answers Unix milliseconds."""
+#: What a replica is called that knows of no others.
+ALONE = "alone"
 
-    def __init__(self, proxies: ProxyRegistry, hub: StreamHub, presence: Presence, clock: Callable[[], int]) -> None:
+
+class ProxyRoutes:
+    """The proxies of all replicas. ``clock`` answers Unix milliseconds."""
+
+    def __init__(
+        self,
+        proxies: ProxyRegistry,
+        fleet: Membership | None,
+        hub: StreamHub,
+        presence: Presence,
+        clock: Callable[[], int],
+    ) -> None:
         self._proxies = proxies
+        self._fleet = fleet
         self._hub = hub
         self._presence = presence
         self._clock = clock
@@ -33,12 +48,11 @@ class ProxyRoutes:
         """A page of proxies, by node id, and counts of all."""
         query = params.only(request, ("limit", "after"))
         limit, after = params.number(query, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT), query.get("after", "")
-        self._presence.confirm()
-        known = self._proxies.list()
-        current = [self._up_to_date(status) for status in known]
-        found = [(status, fresh) for status, fresh in zip(known, current, strict=True) if status.node.id > after]
-        items = [self._json(status, fresh) for status, fresh in found[:limit]]
-        connected = [fresh for status, fresh in zip(known, current, strict=True) if status.connected]
+        known = self._known()
+        current = [self._up_to_date(one.status) for one in known]
+        found = [(one, fresh) for one, fresh in zip(known, current, strict=True) if one.status.node.id > after]
+        items = [self._json(one, fresh) for one, fresh in found[:limit]]
+        connected = [fresh for one, fresh in zip(known, current, strict=True) if one.status.connected]
         snapshot = self._hub.snapshot
         body = {
             "items": items,
@@ -47,19 +61,32 @@ class ProxyRoutes:
             "epoch": None if snapshot is None else snapshot.epoch,
             "connected": len(connected),
             "connectedUpToDate": sum(connected),
+            "replicas": [] if self._fleet is None else [self._replica(one) for one in self._fleet.replicas],
         }
         return await answer(request, body, headers={"cache-control": "no-store"})
 
     async def get(self, request: Request) -> Response:
         """One proxy."""
         params.only(request, ())
-        self._presence.confirm()
         node_id = request.path_params["id"]
-        status = self._proxies.get(node_id)
-        if status is None:
+        one = next((one for one in self._known() if one.status.node.id == node_id), None)
+        if one is None:
             raise ProxyNotFound(node_id)
-        body = self._json(status, self._up_to_date(status))
+        body = self._json(one, self._up_to_date(one.status))
         return await answer(request, body, headers={"cache-control": "no-store"})
+
+    def _known(self) -> tuple[Known, ...]:
+        self._presence.confirm()
+        return merge(ALONE, self._proxies.list(), ()) if self._fleet is None else self._fleet.known()
+
+    def _replica(self, replica: Replica) -> dict[str, Any]:
+        assert self._fleet is not None, "asked only of replicas that it knows"
+        return {
+            "id": replica.id,
+            "self": replica.id == self._fleet.id,
+            "startedMs": replica.started_ms,
+            "version": replica.version,
+        }
 
     def _up_to_date(self, status: ProxyStatus) -> bool:
         if status.rules_version is None:
@@ -67,7 +94,8 @@ class ProxyRoutes:
         position = Position(status.rules_version, status.rules_epoch)
         return self._hub.standing(Audience(status.node.cluster, status.node.labels), position) is Standing.CURRENT
 
-    def _json(self, status: ProxyStatus, up_to_date: bool) -> dict[str, Any]:
+    def _json(self, known: Known, up_to_date: bool) -> dict[str, Any]:
+        status = known.status
         seen = status.rules_seen_ms
         return {
             "node": status.node.id,
@@ -79,6 +107,7 @@ class ProxyRoutes:
             "userAgent": status.user_agent,
             "xds": {
                 "streams": status.xds_streams,
+                "replica": known.xds_replica,
                 "resources": [
                     {
                         "typeUrl": resource.type_url,
@@ -97,5 +126,6 @@ class ProxyRoutes:
                 "upToDate": up_to_date,
                 "ageMs": None if seen is None else max(0, self._clock() - seen),
                 "polling": status.polling,
+                "replica": known.rules_replica,
             },
         }

@@ -8,9 +8,13 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from prometheus_client import CollectorRegistry, Counter
 from starlette.types import ASGIApp
 
 from hfi_core.errors import SettingsInvalid
+from hfi_core.tls import Certificates
+from hfi_sse.protocol import bound_writes, protocol
+from hfi_sse.tls import live_context
 
 #: Idle connections are kept longer than the filter's longest backoff (30 s), so that it does not meet one
 #: that is being closed; 75 s is what nginx does.
@@ -44,28 +48,49 @@ class HttpServer:
 
     ``stopping`` is set before connections are drained: it is the event in the application's
     :class:`~hfi_sse.services.Services`, by which its streams end. ``grace_seconds`` bounds the draining.
+    ``certificates`` make it TLS; without them it is plaintext. A client that takes nothing for
+    ``write_timeout_seconds`` loses its connection, and is counted in ``registry``.
     """
 
     def __init__(
-        self, app: ASGIApp, host: str, port: int, *, stopping: asyncio.Event, grace_seconds: float = 5.0
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        *,
+        stopping: asyncio.Event,
+        grace_seconds: float = 5.0,
+        certificates: Certificates | None = None,
+        write_timeout_seconds: float = 20.0,
+        registry: CollectorRegistry | None = None,
     ) -> None:
+        slow = Counter(
+            "hfi_http_slow_clients",
+            "Connections that ended because the client did not read.",
+            registry=registry or CollectorRegistry(),
+        )
+        self._write_timeout_seconds = write_timeout_seconds
         self._host = host
         self._port = port
         self._stopping = stopping
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                lifespan="on",
-                ws="none",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                backlog=BACKLOG,
-                timeout_keep_alive=KEEP_ALIVE_SECONDS,
-                timeout_graceful_shutdown=max(1, round(grace_seconds)),
-            )
+        config = uvicorn.Config(
+            app,
+            http=protocol(certificates, slow.inc),
+            lifespan="on",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=max(1, round(grace_seconds)),
         )
+        if certificates is not None:
+            # uvicorn's own options name files, which it would read once.
+            config.load()
+            config.ssl = live_context(certificates)
+        self._server = _Server(config)
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
@@ -75,6 +100,7 @@ class HttpServer:
         application's lifespan fails.
         """
         listener = await asyncio.to_thread(_listen, self._host, self._port)
+        bound_writes(listener, self._write_timeout_seconds)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listener]))
         listening = asyncio.create_task(self._server.listening.wait())
         try:

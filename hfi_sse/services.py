@@ -12,8 +12,16 @@ from prometheus_client import CollectorRegistry
 from hfi_core.clock import now_ms
 from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
+from hfi_core.filters.catalogue import ModuleCatalogue
+from hfi_core.filters.progress import VersionOf
+from hfi_core.filters.rollouts import RolloutService
+from hfi_core.filters.state import FilterState
+from hfi_core.following import Follower
 from hfi_core.policies import PolicyService
 from hfi_core.proxies import ProxyRegistry
+from hfi_core.replicas.fleet import Membership
+from hfi_core.sidecars.service import SidecarService
+from hfi_core.tls import NodeNames
 
 
 class Explainer(Protocol):
@@ -43,6 +51,12 @@ class HttpSettings:
     """Not ready when the store has not been heard of for so long. A quiet etcd is asked for a sign of life after
     5 s and given up after 10."""
 
+    max_readers: int = 10_000
+    """Requests for the stream at once; one more is answered with 503, and an Envoy goes to another replica."""
+
+    max_readers_per_node: int = 32
+    """Of one node id; one more is answered with 429. A filter has one poll, or two while a worker takes over."""
+
     poll_grace_seconds: float = 5.0
     """A proxy whose poll has ended counts as polling for so long: it is about to ask again."""
 
@@ -51,18 +65,28 @@ class HttpSettings:
 class Services:
     """Everything behind the HTTP side.
 
+    ``filter_version`` says as which resource version a module is served by xDS.
+    ``fleet`` knows of other replicas; None: there are none.
     ``registry`` is where the application adds its own metrics, so one application a registry.
     ``stopping`` is set by whoever ends the process (:class:`hfi_sse.server.HttpServer` does): every stream
-    then ends by itself.
+    then ends by itself. ``nodes``: whose certificate may be which node, where clients have certificates; None where
+    they have none.
     """
 
     policies: PolicyService
+    sidecars: SidecarService
     feed: Feed
     proxies: ProxyRegistry
     data_plane: DataPlane
     engine: Explainer
+    modules: ModuleCatalogue
+    filters: Follower[FilterState]
+    rollouts: RolloutService
     registry: CollectorRegistry
     version: str
+    filter_version: VersionOf
+    fleet: Membership | None = None
     settings: HttpSettings = field(default_factory=HttpSettings)
     clock: Callable[[], int] = now_ms
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    nodes: NodeNames | None = None

@@ -17,11 +17,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from hfi_core.snapshot import Snapshot
-from hfi_sse import params
+from hfi_core.tls import NodeNames
+from hfi_sse import params, tls
 from hfi_sse.errors import NotReady
 from hfi_sse.hub import Outcome, StreamHub, until_gone
 from hfi_sse.identity import Asker, asker
 from hfi_sse.presence import Presence
+from hfi_sse.readers import ReaderLimit
 from hfi_sse.services import HttpSettings
 from hfi_sse.views import Position, Standing
 
@@ -33,15 +35,27 @@ STOPPING = "this replica is stopping"
 class StreamRoute:
     """The resource. Parameters that are not known are ignored here: a filter may be newer than the control plane."""
 
-    def __init__(self, hub: StreamHub, presence: Presence, settings: HttpSettings) -> None:
+    def __init__(
+        self,
+        hub: StreamHub,
+        presence: Presence,
+        settings: HttpSettings,
+        limit: ReaderLimit,
+        nodes: NodeNames | None = None,
+    ) -> None:
         self._hub = hub
         self._presence = presence
         self._settings = settings
+        self._limit = limit
+        self._nodes = nodes
 
     async def get(self, request: Request) -> Response:
         """Endless, or one event."""
         once = params.flag(request.query_params, "once")
         who = asker(request)
+        if self._nodes is not None and who.node is not None:
+            self._nodes.admit(tls.peer(request), who.node.id)
+        self._limit.check(who.node_id)
         if self._hub.stopping:
             raise NotReady([STOPPING])
         if not once:
@@ -58,8 +72,14 @@ class StreamRoute:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         gone: asyncio.Future[None] | None = None
-        with self._hub.reading("once"), self._presence.polling(who.node, who.position) as parked:
+        with (
+            self._limit.holding(who.node_id),
+            self._hub.reading("once"),
+            self._presence.polling(who.node, who.position) as parked,
+        ):
             try:
+                if self._hub.standing(who.audience, who.position) is Standing.AHEAD:
+                    await self._hub.catch_up(who.position)
                 while True:
                     if self._hub.standing(who.audience, who.position) is Standing.BEHIND:
                         _, event = self._hub.event(who.audience, "once")
@@ -84,7 +104,7 @@ class StreamRoute:
         snapshot = self._hub.snapshot
         if snapshot is None:
             raise NotReady(["the store has not been read yet"])
-        return Response(body, headers=_headers(snapshot), media_type=MEDIA_TYPE)
+        return Response(body, headers=_headers(snapshot, self._hub.cut_off_ms), media_type=MEDIA_TYPE)
 
     # -- endless --------------------------------------------------------------------------------------------
 
@@ -92,7 +112,7 @@ class StreamRoute:
         snapshot = self._hub.snapshot
         return EventSourceResponse(
             self._events(who),
-            headers=None if snapshot is None else _headers(snapshot),
+            headers=None if snapshot is None else _headers(snapshot, self._hub.cut_off_ms),
             ping=self._settings.heartbeat_seconds,
             ping_message_factory=lambda: ServerSentEvent(comment="heartbeat", sep="\n"),
             sep="\n",
@@ -101,7 +121,7 @@ class StreamRoute:
     async def _events(self, who: Asker) -> AsyncIterator[bytes]:
         """The newest snapshot each time this reader is behind. What a slow reader misses is skipped."""
         hub, position = self._hub, who.position
-        with hub.reading("endless"):
+        with self._limit.holding(who.node_id), hub.reading("endless"):
             while not hub.stopping:
                 if hub.standing(who.audience, position) is Standing.BEHIND:
                     snapshot, event = hub.event(who.audience, "endless")
@@ -114,9 +134,10 @@ class StreamRoute:
                     await hub.wait(who.audience, position)
 
 
-def _headers(snapshot: Snapshot) -> dict[str, str]:
+def _headers(snapshot: Snapshot, cut_off_ms: int) -> dict[str, str]:
     return {
         "cache-control": "no-store",
         "x-hfi-version": str(snapshot.version),
         "x-hfi-epoch": snapshot.epoch,
+        "x-hfi-age-ms": str(cut_off_ms),
     }

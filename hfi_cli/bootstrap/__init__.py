@@ -4,7 +4,8 @@ The text is written and not dumped: a bootstrap is read, copied and changed by p
 obvious has its reason beside it.
 """
 
-from hfi_cli.bootstrap.settings import Sidecar
+from hfi_cli.bootstrap.minimal import minimal
+from hfi_cli.bootstrap.settings import ClientTls, Sidecar
 from hfi_cli.bootstrap.whole import sidecar, snippet
 
-__all__ = ["Sidecar", "sidecar", "snippet"]
+__all__ = ["ClientTls", "Sidecar", "minimal", "sidecar", "snippet"]

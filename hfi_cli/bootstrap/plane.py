@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from hfi_cli.bootstrap.scalars import endpoints, scalar
-from hfi_cli.bootstrap.settings import Sidecar
+from collections.abc import Sequence
+
+from hfi_cli.address import Address
+from hfi_cli.bootstrap.settings import ClientTls, Sidecar
 from hfi_core.modules.filter_config import HTTP_CLUSTER, XDS_CLUSTER
+from hfi_xds.scalars import endpoints, scalar
 
 ADS = f"""\
 dynamic_resources:
@@ -15,8 +18,9 @@ dynamic_resources:
     grpc_services:
       - envoy_grpc:
           cluster_name: {XDS_CLUSTER}
-          # Without it Envoy waits up to 30 s before it tries again.
-          retry_policy: {{retry_back_off: {{base_interval: 0.1s, max_interval: 2s}}}}
+          # Without it Envoy waits up to 30 s before it tries again. Short, because only a response makes it start
+          # anew at the base, and who comes back with everything up to date is sent none.
+          retry_policy: {{retry_back_off: {{base_interval: 0.1s, max_interval: 0.5s}}}}
 """
 
 #: For one filter alone, where ``ads_config`` is somebody else's.
@@ -28,7 +32,7 @@ api_config_source:                           # a stream of its own: your ads_con
   grpc_services:
     - envoy_grpc:
         cluster_name: {XDS_CLUSTER}
-        retry_policy: {{retry_back_off: {{base_interval: 0.1s, max_interval: 2s}}}}
+        retry_policy: {{retry_back_off: {{base_interval: 0.1s, max_interval: 0.5s}}}}
 """
 
 SINK = f"""\
@@ -69,6 +73,8 @@ def clusters(of: Sidecar) -> str:
 - name: {HTTP_CLUSTER}                                     # rules: the filter asks, and is held until there is news
   connect_timeout: 1s
 {endpoints(HTTP_CLUSTER, of.http, 2)}\
+{_failover(of.http)}\
+{_tls(of.tls, of.http, "http/1.1")}\
   typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
@@ -79,6 +85,8 @@ def clusters(of: Sidecar) -> str:
 - name: {XDS_CLUSTER}                                      # the filter itself, and its metrics back
   connect_timeout: 1s
 {endpoints(XDS_CLUSTER, of.xds, 2)}\
+{_failover(of.xds)}\
+{_tls(of.tls, of.xds, "h2")}\
   typed_extension_protocol_options:
     envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
       "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
@@ -86,4 +94,65 @@ def clusters(of: Sidecar) -> str:
         http2_protocol_options:
           # A control plane that vanished without a word is noticed after 35 s.
           connection_keepalive: {{interval: 30s, timeout: 5s}}
+"""
+
+
+def _failover(replicas: Sequence[Address]) -> str:
+    """Which replica is asked: any one, but for those that have just failed.
+
+    Not by priority: every Envoy would go to the first one. Not in turn: the two streams to xDS would try again in step,
+    one of them always at the replica that is gone. A name may be several replicas, an address is one.
+    """
+    if len(replicas) == 1 and replicas[0].is_ip:
+        return ""
+    return """\
+  # Any replica, but for one whose connection has just broken or that has answered 502, 503 or 504: that one is left
+  # alone for a second, and longer each time. When all have failed, all are tried.
+  lb_policy: RANDOM
+  common_lb_config: {healthy_panic_threshold: {value: 1}}
+  outlier_detection:
+    split_external_local_origin_errors: true
+    consecutive_local_origin_failure: 1
+    consecutive_gateway_failure: 1
+    enforcing_consecutive_gateway_failure: 100
+    enforcing_success_rate: 0
+    enforcing_local_origin_success_rate: 0
+    interval: 0.5s
+    base_ejection_time: 1s
+    max_ejection_time: 5s
+    max_ejection_percent: 100
+"""
+
+
+def _tls(tls: ClientTls | None, replicas: Sequence[Address], protocol: str) -> str:
+    """The cluster's transport socket: who is believed to be the control plane, and what shows who this Envoy is."""
+    if tls is None:
+        return ""
+    names = list(dict.fromkeys(tls.server_names or [address.host for address in replicas]))
+    dns = [name for name in names if not Address(name, 0).is_ip]
+    sni = f"\n      sni: {scalar(dns[0])}" if len(dns) == 1 else ""
+    accepted = "\n".join(
+        f"            - {{san_type: {'DNS' if name in dns else 'IP_ADDRESS'}, matcher: {{exact: {scalar(name)}}}}}"
+        for name in names
+    )
+    mine = (
+        f"""
+        tls_certificates:                                # read at Envoy's start; a change needs another start, or SDS
+          - certificate_chain: {{filename: {scalar(tls.cert)}}}
+            private_key: {{filename: {scalar(tls.key)}}}"""
+        if tls.cert and tls.key
+        else ""
+    )
+    return f"""\
+  transport_socket:
+    name: envoy.transport_sockets.tls
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext{sni}
+      common_tls_context:
+        tls_params: {{tls_minimum_protocol_version: TLSv1_3, tls_maximum_protocol_version: TLSv1_3}}
+        alpn_protocols: [{protocol}]{mine}
+        validation_context:
+          trusted_ca: {{filename: {scalar(tls.ca)}}}
+          match_typed_subject_alt_names:                 # without it, whoever the CA has signed would do
+{accepted}
 """

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from hfi_cli.console import print_raw
+from hfi_cli.errors import UsageError
 from hfi_cli.session import errors_to_exit_codes, pairs
 
 
@@ -17,11 +18,20 @@ def bootstrap(
         typer.Option("--cluster", metavar="NAME", help="What it belongs to: selectors name it.", show_default=False),
     ],
     upstream: Annotated[
-        str, typer.Option("--upstream", metavar="HOST:PORT", help="The application.", show_default=False)
-    ],
+        str | None,
+        typer.Option(
+            "--upstream", metavar="HOST:PORT", help="The application; needed, unless --minimal.", show_default=False
+        ),
+    ] = None,
     listen: Annotated[
-        str, typer.Option("--listen", metavar="IP:PORT", help="Where Envoy takes requests.")
-    ] = "127.0.0.1:10000",
+        str | None,
+        typer.Option(
+            "--listen",
+            metavar="IP:PORT",
+            help="Where Envoy takes requests. [default: 127.0.0.1:10000, and nothing with --minimal]",
+            show_default=False,
+        ),
+    ] = None,
     admin: Annotated[
         str, typer.Option("--admin", metavar="IP:PORT", help="Envoy's own interface; keep it local.")
     ] = "127.0.0.1:9901",
@@ -51,8 +61,32 @@ def bootstrap(
         bool,
         typer.Option("--no-bandwidth", help="Leave Envoy's fault filter out: bandwidth in a policy then does nothing."),
     ] = False,
+    ca: Annotated[
+        str | None,
+        typer.Option("--ca", metavar="PEM", help="TLS: who signs the control plane's certificate.", show_default=False),
+    ] = None,
+    cert: Annotated[
+        str | None, typer.Option("--cert", metavar="PEM", help="TLS: this proxy's certificate.", show_default=False)
+    ] = None,
+    key: Annotated[str | None, typer.Option("--key", metavar="PEM", help="TLS: its key.", show_default=False)] = None,
+    server_name: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--server-name",
+            metavar="NAME",
+            help="TLS: what the control plane's certificate may say; several times. [default: the hosts]",
+        ),
+    ] = None,
     snippet: Annotated[
         bool, typer.Option("--snippet", help="Only what to add to a bootstrap of your own, marked as such.")
+    ] = False,
+    minimal: Annotated[
+        bool,
+        typer.Option(
+            "--minimal",
+            help="Only who it is, and how it reaches the control plane, which sends all the rest. What is not given "
+            "here is said by its cluster's document, kind: Sidecar.",
+        ),
     ] = False,
 ) -> None:
     """Print an Envoy bootstrap with HFI's filter in front of one application."""
@@ -60,16 +94,22 @@ def bootstrap(
     from hfi_cli.address import Address
 
     with errors_to_exit_codes():
+        if minimal and snippet:
+            raise UsageError("--minimal and --snippet: one or the other")
+        if listen is None and not minimal:
+            listen = "127.0.0.1:10000"
         sidecar = texts.Sidecar(
             node_id=node_id,
             cluster=cluster,
-            listen=Address.parse(listen),
-            upstream=Address.parse(upstream),
+            listen=None if listen is None else Address.parse(listen),
+            upstream=None if upstream is None else Address.parse(upstream),
             admin=Address.parse(admin),
             http=[Address.parse(text) for text in http or ["127.0.0.1:8080"]],
             xds=[Address.parse(text) for text in xds or ["127.0.0.1:18000"]],
             labels=pairs(label or (), "--label"),
             access_log=access_log,
             bandwidth=not no_bandwidth,
+            tls=texts.ClientTls.of(ca, cert, key, server_name or ()),
         )
-        print_raw((texts.snippet if snippet else texts.sidecar)(sidecar).rstrip("\n"))
+        text = texts.minimal if minimal else texts.snippet if snippet else texts.sidecar
+        print_raw(text(sidecar).rstrip("\n"))

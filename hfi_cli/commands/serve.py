@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from hfi_cli.settings import ServeSettings
 
 ETCD = "With --store etcd"
+TLS = "TLS, on HTTP and xDS"
+LIMITS = "What clients may cost"
 FILTER = "The filter in every proxy"
 LOGS = "Logs"
 
@@ -69,6 +71,16 @@ def serve(
             rich_help_panel=FILTER,
         ),
     ] = 600,
+    resource_ttl: Annotated[
+        float,
+        typer.Option(
+            "--resource-ttl",
+            metavar="SECONDS",
+            envvar="HFI_RESOURCE_TTL",
+            help="Without word from us for so long, an Envoy drops the filter itself; 0: never.",
+            rich_help_panel=FILTER,
+        ),
+    ] = 0.0,
     probe_path: Annotated[
         list[str] | None,
         typer.Option(
@@ -79,10 +91,80 @@ def serve(
             rich_help_panel=FILTER,
         ),
     ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            "--tls-cert", metavar="PEM", envvar="HFI_TLS_CERT", help="Our certificate chain.", rich_help_panel=TLS
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option("--tls-key", metavar="PEM", envvar="HFI_TLS_KEY", help="Its key.", rich_help_panel=TLS),
+    ] = None,
+    client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            "--client-ca",
+            metavar="PEM",
+            envvar="HFI_CLIENT_CA",
+            help="Clients need a certificate signed by one of these.",
+            rich_help_panel=TLS,
+        ),
+    ] = None,
+    node_pattern: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--node-pattern",
+            metavar="NAME -> ID",
+            help="How a node's id follows from its certificate; several times. Else the id is a DNS name or URI in it.",
+            rich_help_panel=TLS,
+        ),
+    ] = None,
     insecure: Annotated[
         bool,
-        typer.Option("--insecure", envvar="HFI_INSECURE", help="Listen in plaintext beyond this machine, knowingly."),
+        typer.Option(
+            "--insecure",
+            envvar="HFI_INSECURE",
+            help="Listen in plaintext beyond this machine, knowingly.",
+            rich_help_panel=TLS,
+        ),
     ] = False,
+    max_streams: Annotated[
+        int,
+        typer.Option(
+            "--max-streams", min=1, envvar="HFI_MAX_STREAMS", help="Of HTTP and of xDS each.", rich_help_panel=LIMITS
+        ),
+    ] = 10_000,
+    max_node_streams: Annotated[
+        int,
+        typer.Option(
+            "--max-node-streams", min=1, envvar="HFI_MAX_NODE_STREAMS", help="Of one node id.", rich_help_panel=LIMITS
+        ),
+    ] = 32,
+    max_message: Annotated[
+        int,
+        typer.Option(
+            "--max-message",
+            metavar="BYTES",
+            min=1 << 17,
+            max=1 << 30,
+            envvar="HFI_MAX_MESSAGE",
+            help="What a client of xDS may send at once.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = 4 << 20,
+    write_timeout: Annotated[
+        float,
+        typer.Option(
+            "--write-timeout",
+            metavar="SECONDS",
+            min=0.1,
+            max=3600,
+            envvar="HFI_WRITE_TIMEOUT",
+            help="A client that takes nothing for so long loses its connection.",
+            rich_help_panel=LIMITS,
+        ),
+    ] = 20.0,
     log_level: Annotated[
         LogLevel, typer.Option("--log-level", envvar="HFI_LOG_LEVEL", rich_help_panel=LOGS)
     ] = LogLevel.info,
@@ -99,7 +181,7 @@ def serve(
 
     from hfi_cli import logs, signals
     from hfi_cli.address import Address
-    from hfi_cli.settings import ServeSettings, StoreSettings, filter_settings
+    from hfi_cli.settings import Limits, ServeSettings, StoreSettings, TlsSettings, filter_settings
 
     with errors_to_exit_codes():
         settings = ServeSettings(
@@ -117,6 +199,14 @@ def serve(
             ),
             filter=filter_settings(max_staleness, probe_path or ()),
             insecure=insecure,
+            tls=TlsSettings.of(tls_cert, tls_key, client_ca, node_pattern or ()),
+            limits=Limits(
+                streams=max_streams,
+                node_streams=max_node_streams,
+                message_bytes=max_message,
+                write_timeout=write_timeout,
+            ),
+            resource_ttl_seconds=resource_ttl,
         )
         logs.configure(log_level, log_format)
         signals.run(_serve(settings))

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from hfi_sse.filters import WASM
 from hfi_sse.media import JSON, YAML
 from hfi_sse.openapi.parts import (
+    BOOLEAN,
     INTEGER,
+    TEXT,
     Json,
     content,
     header,
     in_path,
+    obj,
     operation,
     page,
     problems,
@@ -16,6 +20,7 @@ from hfi_sse.openapi.parts import (
     ref,
     response,
 )
+from hfi_sse.openapi.sidecars import sidecar_paths
 
 BOTH = (JSON, YAML)
 DRY_RUN = query("dryRun", "Do everything but the write", {"type": "boolean", "default": False})
@@ -25,7 +30,7 @@ IF_NONE_MATCH = header("if-none-match", "*: the policy must not exist yet")
 
 def paths() -> Json:
     """The ``paths`` of the document."""
-    policy, question = ref("Policy"), ref("Question")
+    policy, question, module = ref("Policy"), ref("Question"), ref("FilterModule")
     stored = content(policy, *BOTH)
     write: Json = {
         "requestBody": {"required": True, "content": content(policy, *BOTH)},
@@ -76,6 +81,59 @@ def paths() -> Json:
                 502,
                 503,
             ),
+        },
+        "/v1/filters": {
+            "get": operation(
+                "listFilters",
+                "The catalogue of filter modules",
+                [],
+                response("All", content(page(module), *BOTH)),
+                400,
+                503,
+            )
+        },
+        "/v1/filters/rollout": {
+            "get": operation(
+                "getRollout",
+                "Which nodes run which module",
+                [],
+                response("Now", content(ref("Rollout"), *BOTH)),
+                400,
+                503,
+            ),
+            "post": _rollout("startRollout", "Have some nodes run another module", "RolloutStart", 404),
+        },
+        "/v1/filters/rollout/advance": {
+            "post": _rollout("advanceRollout", "To the next share; from 100 % to the end", "RolloutAdvance")
+        },
+        "/v1/filters/rollout/pause": {
+            "post": _rollout("pauseRollout", "Let nobody advance it; the body is an empty object", "RolloutPause")
+        },
+        "/v1/filters/rollout/rollback": {
+            "post": _rollout("rollBackRollout", "Back to the stable module", "RolloutRollBack")
+        },
+        "/v1/filters/{version}": {
+            "parameters": [in_path("version", "The module's version, such as 1.4.0")],
+            "get": operation(
+                "getFilter",
+                "One module: what the catalogue says of it, or its bytes when these alone are accepted",
+                [],
+                response("The module", {**content(module, *BOTH), WASM: {}}),
+                400,
+                404,
+                503,
+            ),
+            "put": {
+                "operationId": "putFilter",
+                "summary": "Look into a module, and take it into the catalogue",
+                "requestBody": {"required": True, "content": {WASM: {}}},
+                "parameters": [query("note", "A line about it", {"type": "string"})],
+                "responses": {
+                    "200": response("It was there already", content(module, *BOTH), "location"),
+                    "201": response("Taken", content(module, *BOTH), "location"),
+                    **problems(400, 409, 413, 415, 422, 502, 503),
+                },
+            },
         },
         "/v1/explain": {
             "post": {
@@ -128,8 +186,11 @@ def paths() -> Json:
                     content({"type": "string"}, "text/event-stream"),
                     "x-hfi-version",
                     "x-hfi-epoch",
+                    "x-hfi-age-ms",
                 ),
                 400,
+                403,
+                429,
                 503,
             )
         },
@@ -160,9 +221,24 @@ def paths() -> Json:
                 "openapi", "This document", [], response("OpenAPI", content({"type": "object"}, JSON)), 400
             )
         },
+        **sidecar_paths(),
+    }
+
+
+def _rollout(name: str, summary: str, body: str, *more: int) -> Json:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": content(ref(body), *BOTH)},
+        "responses": {
+            "200": response("As it is then", content(ref("Rollout"), *BOTH)),
+            **problems(400, *more, 409, 413, 415, 422, 502, 503),
+        },
     }
 
 
 def _proxy_page() -> Json:
     epoch = {"type": ["string", "null"]}
-    return page(ref("Proxy"), epoch=epoch, connected=INTEGER, connectedUpToDate=INTEGER)
+    replica = obj({"id": TEXT, "self": BOOLEAN, "startedMs": INTEGER, "version": TEXT}, "id", "self")
+    replicas = {"type": "array", "items": replica}
+    return page(ref("Proxy"), epoch=epoch, connected=INTEGER, connectedUpToDate=INTEGER, replicas=replicas)

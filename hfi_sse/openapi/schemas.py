@@ -5,8 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel
 
 from hfi_core.policy.model import Policy
+from hfi_core.sidecars.document import SidecarDocument
 from hfi_sse.explain import Question
 from hfi_sse.openapi.parts import BOOLEAN, INTEGER, NUMBER, SCHEMAS, TEXT, VERSION, Json, obj, ref
+from hfi_sse.rollout import AdvanceRequest, RollBackRequest, StartRequest
 
 #: What ``explain`` says of one rule.
 OUTCOMES = ["no_match", "awaits_response", "misses", "may_decide", "decides", "shadow", "expired", "probe"]
@@ -15,8 +17,13 @@ OUTCOMES = ["no_match", "awaits_response", "misses", "may_decide", "decides", "s
 def schemas() -> Json:
     """The ``schemas`` of the document, by name."""
     schemas: Json = {}
-    for model in (Policy, Question):
+    for model in (Policy, Question, SidecarDocument):
         schemas.update(_model(model))
+    for name, body in (("Start", StartRequest), ("Advance", AdvanceRequest), ("RollBack", RollBackRequest)):
+        found = _model(body)
+        schemas["Rollout" + name] = found.pop(body.__name__)
+        schemas.update(found)
+    schemas["RolloutPause"] = {"type": "object", "additionalProperties": False}
     # What the server adds to a stored policy, and ignores on input.
     schemas["Policy"]["properties"]["status"] = obj(
         {"appliedAtMs": INTEGER, "expiresAtMs": INTEGER}, description="Written by the server; ignored on input."
@@ -101,7 +108,7 @@ def schemas() -> Json:
             "firstSeenMs": INTEGER,
             "lastSeenMs": INTEGER,
             "userAgent": TEXT,
-            "xds": obj({"streams": INTEGER, "resources": {"type": "array", "items": resource}}),
+            "xds": obj({"streams": INTEGER, "replica": maybe_text, "resources": {"type": "array", "items": resource}}),
             "rules": obj(
                 {
                     "version": maybe_text,
@@ -109,6 +116,7 @@ def schemas() -> Json:
                     "upToDate": BOOLEAN,
                     "ageMs": maybe_int,
                     "polling": BOOLEAN,
+                    "replica": maybe_text,
                 }
             ),
         },
@@ -117,6 +125,25 @@ def schemas() -> Json:
         "xds",
         "rules",
     )
+    schemas["FilterModule"] = obj(
+        {
+            "version": TEXT,
+            "digest": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
+            "size": INTEGER,
+            "abi": TEXT,
+            "note": TEXT,
+            "pushedAtMs": INTEGER,
+            "role": {"enum": ["stable", "candidate", None]},
+        },
+        "version",
+        "digest",
+        "size",
+        "abi",
+        "note",
+        "pushedAtMs",
+        "role",
+    )
+    schemas.update(_rollouts())
     schemas["Health"] = obj(
         {
             "status": {"enum": ["alive", "ready"]},
@@ -169,6 +196,41 @@ def schemas() -> Json:
         "control_plane",
     )
     return schemas
+
+
+def _rollouts() -> Json:
+    assignment = obj({"version": TEXT, "digest": TEXT, "generation": INTEGER}, "version", "digest", "generation")
+    cause = {"enum": ["operator", "rejected", "errors", "silent", None]}
+    counts = obj({"applied": INTEGER, "waiting": INTEGER, "rejected": INTEGER}, "applied", "waiting", "rejected")
+    event = obj({"atMs": INTEGER, "kind": TEXT, "detail": TEXT, "cause": cause}, "atMs", "kind", "detail")
+    rollout = obj(
+        {
+            "id": TEXT,
+            "candidate": assignment,
+            "share": NUMBER,
+            "selector": {"oneOf": [ref("Selector"), {"type": "null"}]},
+            "state": {"enum": ["running", "paused", "completed", "rolled_back"]},
+            "cause": cause,
+            "reason": TEXT,
+            "watchSeconds": INTEGER,
+            "maxErrors": INTEGER,
+            "startedAtMs": INTEGER,
+            "changedAtMs": INTEGER,
+        },
+        *("id", "candidate", "share", "selector", "state", "cause", "reason"),
+        *("watchSeconds", "maxErrors", "startedAtMs", "changedAtMs"),
+    )
+    return {
+        "Rollout": obj(
+            {
+                "stable": assignment,
+                "rollout": {"oneOf": [rollout, {"type": "null"}]},
+                "nodes": obj({"candidate": counts, "stable": counts}, "candidate", "stable"),
+                "events": {"type": "array", "items": event},
+            },
+            *("stable", "rollout", "nodes", "events"),
+        )
+    }
 
 
 def _model(model: type[BaseModel]) -> Json:

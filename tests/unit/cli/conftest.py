@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from hfi_cli import client as client_module
 from hfi_cli.client import HfiClient
 from hfi_cli.main import app
+from hfi_cli.tls import ClientTls
 
 Handler = Callable[[httpx.Request], httpx.Response]
 PROBLEM = {"content-type": "application/problem+json"}
@@ -120,11 +121,12 @@ def run(plane: FakePlane, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs hfi-cli in this process, against the fake control plane."""
 
     class Client(HfiClient):
-        def __init__(self, server: str, *, timeout: float = 30.0) -> None:
-            super().__init__(server, timeout=timeout, transport=httpx.MockTransport(plane))
+        def __init__(self, server: str, *, timeout: float = 30.0, tls: ClientTls | None = None) -> None:
+            super().__init__(server, timeout=timeout, transport=httpx.MockTransport(plane), tls=tls)
 
     monkeypatch.setattr(client_module, "HfiClient", Client)
-    monkeypatch.delenv("HFI_SERVER", raising=False)
+    for name in ("HFI_SERVER", "HFI_CA", "HFI_CERT", "HFI_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
     def run(*args: str, stdin: str | bytes | None = None, env: dict[str, str] | None = None) -> Result:
         return CliRunner().invoke(app, args, input=stdin, env=env, catch_exceptions=False)

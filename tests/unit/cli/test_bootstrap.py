@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from hfi_cli.address import Address
-from hfi_cli.bootstrap import Sidecar, sidecar, snippet
+from hfi_cli.bootstrap import ClientTls, Sidecar, minimal, sidecar, snippet
 from hfi_core.errors import SettingsInvalid
 from hfi_core.modules.filter_config import HTTP_CLUSTER, XDS_CLUSTER
 from tests.unit.cli.conftest import Run
@@ -56,6 +56,63 @@ def test_every_address_is_where_it_belongs() -> None:
     assert by_name[XDS_CLUSTER]["type"] == "STATIC"
 
 
+REPLICAS = [Address("10.0.0.1", 1), Address("10.0.0.2", 1)]
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet, minimal])
+@pytest.mark.parametrize(
+    ("replicas", "several"),
+    [([Address("10.0.0.1", 1)], False), (REPLICAS, True), ([Address("hfi.test", 1)], True)],
+    ids=["one", "two", "a name"],
+)
+def test_of_several_replicas_those_that_fail_are_left_alone(
+    text: Callable[[Sidecar], str], replicas: list[Address], several: bool
+) -> None:
+    by_name = clusters(text(made(http=replicas, xds=replicas)))
+    for name in (HTTP_CLUSTER, XDS_CLUSTER):
+        assert (by_name[name].get("lb_policy") == "RANDOM") is several
+        detection = by_name[name].get("outlier_detection", {})
+        assert (detection.get("consecutive_local_origin_failure") == 1) is several
+        assert (detection.get("consecutive_gateway_failure") == 1) is several
+        # Enough to leave the last one alone, too; and then all are tried.
+        assert (by_name[name].get("common_lb_config") == {"healthy_panic_threshold": {"value": 1}}) is several
+
+
+@pytest.mark.parametrize("text", [sidecar, snippet, minimal])
+def test_tls_is_of_both_clusters_and_says_whom_to_believe(text: Callable[[Sidecar], str]) -> None:
+    tls = ClientTls("/c a.pem", "/n.pem", "/k.pem")
+    by_name = clusters(text(made(http=[Address("hfi.test", 1)], xds=REPLICAS, tls=tls)))
+    found = {name: by_name[name]["transport_socket"]["typed_config"] for name in (HTTP_CLUSTER, XDS_CLUSTER)}
+    for one in found.values():
+        common = one["common_tls_context"]
+        assert common["validation_context"]["trusted_ca"] == {"filename": "/c a.pem"}
+        assert common["tls_certificates"] == [
+            {"certificate_chain": {"filename": "/n.pem"}, "private_key": {"filename": "/k.pem"}}
+        ]
+        assert common["tls_params"]["tls_minimum_protocol_version"] == "TLSv1_3"
+    by_dns, by_ip = (found[name] for name in (HTTP_CLUSTER, XDS_CLUSTER))
+    names = "match_typed_subject_alt_names"
+    assert (by_dns["sni"], by_dns["common_tls_context"]["alpn_protocols"]) == ("hfi.test", ["http/1.1"])
+    assert by_dns["common_tls_context"]["validation_context"][names] == [
+        {"san_type": "DNS", "matcher": {"exact": "hfi.test"}}
+    ]
+    assert ("sni" in by_ip, by_ip["common_tls_context"]["alpn_protocols"]) == (False, ["h2"])
+    assert by_ip["common_tls_context"]["validation_context"][names] == [
+        {"san_type": "IP_ADDRESS", "matcher": {"exact": address.host}} for address in REPLICAS
+    ]
+    assert all("transport_socket" not in by_name[name] for name in by_name.keys() - {HTTP_CLUSTER, XDS_CLUSTER})
+
+
+def test_a_name_that_is_given_is_the_one_that_is_believed() -> None:
+    tls = ClientTls("/ca.pem", server_names=("hfi.test",))
+    one = clusters(sidecar(made(http=REPLICAS, tls=tls)))[HTTP_CLUSTER]["transport_socket"]["typed_config"]
+    assert one["sni"] == "hfi.test"
+    assert one["common_tls_context"]["validation_context"]["match_typed_subject_alt_names"] == [
+        {"san_type": "DNS", "matcher": {"exact": "hfi.test"}}
+    ]
+    assert "tls_certificates" not in one["common_tls_context"]
+
+
 @pytest.mark.parametrize("text", ["no", "1.0", "a: b", '"', "null", "1e3", "x # y", "{a}", "0x10"])
 def test_no_text_becomes_anything_else_in_yaml(text: str) -> None:
     config = yaml.safe_load(sidecar(made(node_id=text, cluster=text)))
@@ -91,9 +148,28 @@ def test_a_sidecar_has_ads_and_a_snippet_leaves_the_users_own_alone() -> None:
     assert ads["set_node_on_first_message_only"] is True
     assert ads["grpc_services"][0]["envoy_grpc"]["retry_policy"]["retry_back_off"] == {
         "base_interval": "0.1s",
-        "max_interval": "2s",
+        "max_interval": "0.5s",
     }
     assert "dynamic_resources" not in part
+
+
+def test_a_minimal_one_is_a_node_and_the_control_plane() -> None:
+    config = yaml.safe_load(minimal(made(labels={"track": "canary"}, access_log="-", bandwidth=False)))
+    assert config["node"]["metadata"]["hfi"] == {
+        "labels": {"track": "canary"},
+        "listen": "127.0.0.1:10000",
+        "upstream": "127.0.0.1:9000",
+        "access_log": "-",
+        "bandwidth": False,
+    }
+    assert [cluster["name"] for cluster in config["static_resources"].pop("clusters")] == [HTTP_CLUSTER, XDS_CLUSTER]
+    assert config["static_resources"] == {}
+    ads = {"ads": {}, "resource_api_version": "V3"}
+    assert config["dynamic_resources"].pop("ads_config")["api_type"] == "DELTA_GRPC"
+    assert config["dynamic_resources"] == {"cds_config": ads, "lds_config": ads}
+    # What is not said, the control plane says.
+    silent = yaml.safe_load(minimal(made(listen=None, upstream=None)))
+    assert silent["node"]["metadata"]["hfi"] == {"labels": {}}
 
 
 @pytest.mark.parametrize("text", [sidecar, snippet])
@@ -179,6 +255,18 @@ def test_the_defaults_are_the_documented_addresses(run: Run) -> None:
     assert run(*args, "--snippet").stdout == snippet(made())
     assert run(*args, "--access-log", "-").stdout == sidecar(made(access_log="-"))
     assert run(*args, "--no-bandwidth").stdout == sidecar(made(bandwidth=False))
+    assert run(*args, "--minimal").stdout == minimal(made(listen=None))
+    who = args[:5]
+    assert run(*who, "--minimal").stdout == minimal(made(listen=None, upstream=None))
+    assert run(*who, "--minimal", "--listen", "[::1]:1").stdout == minimal(
+        made(listen=Address("::1", 1), upstream=None)
+    )
+
+
+def test_what_only_the_control_plane_could_know_is_asked_for(run: Run) -> None:
+    for more in ((), ("--snippet",)):
+        result = run("bootstrap", "--node-id", "a", "--cluster", "b", *more)
+        assert (result.exit_code, "--upstream" in result.stderr, "--minimal" in result.stderr) == (2, True, True)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +277,12 @@ def test_the_defaults_are_the_documented_addresses(run: Run) -> None:
         ("--label", "track"),
         ("--label", "a=1", "--label", "a=2"),
         ("--http", "[::1:8080"),
+        ("--minimal", "--snippet"),
+        ("--cert", "n.pem", "--key", "k.pem"),
+        ("--server-name", "hfi.test"),
+        ("--ca", "ca.pem", "--cert", "n.pem"),
+        ("--ca", ""),
+        ("--ca", "ca.pem", "--server-name", "*.hfi.test"),
     ],
 )
 def test_wrong_usage_is_2_and_says_why(run: Run, args: tuple[str, ...]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import httpx
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from hfi_cli import stream as stream_module
 from hfi_cli.client import HfiClient
 from hfi_cli.errors import NotReachable, Refused
+from hfi_cli.tls import ClientTls
 from hfi_core.errors import Problem, SettingsInvalid
 from tests.unit.cli.conftest import FakePlane, proxies, proxy, refusal, stored
 
@@ -234,3 +236,20 @@ def test_a_refusal_that_will_not_pass_ends_the_stream(
     next(stream)
     with pytest.raises(Refused, match="No"):
         next(stream)
+
+
+# -- TLS ------------------------------------------------------------------------------------------------------
+
+
+def test_the_environment_says_the_same_as_the_options() -> None:
+    environment = {"HFI_CA": "ca.pem", "HFI_CERT": "c.pem", "HFI_KEY": "k.pem"}
+    assert ClientTls.of_environment(environment) == ClientTls(Path("ca.pem"), Path("c.pem"), Path("k.pem"))
+    assert ClientTls.of_environment({"HFI_CA": ""}) == ClientTls()
+    assert not ClientTls()
+
+
+def test_certificates_are_not_sent_into_plaintext() -> None:
+    with pytest.raises(SettingsInvalid, match="write https://HOST:PORT"):
+        HfiClient("http://hfi.test", tls=ClientTls(ca=Path("ca.pem")))
+    with pytest.raises(SettingsInvalid, match="belong together"):
+        ClientTls(cert=Path("c.pem"))

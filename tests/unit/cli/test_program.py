@@ -23,7 +23,7 @@ from hfi_cli.errors import ClientError, ExitCode, NotDone, NotReachable, Refused
 from hfi_core.errors import HfiError, ModuleUnavailable, SettingsInvalid, StoreDenied, StoreUnavailable
 from tests.unit.cli.conftest import FakePlane, Run, stored
 
-COMMANDS = ("policy", "explain", "proxy", "metrics", "watch", "serve", "bootstrap", "demo")
+COMMANDS = ("policy", "explain", "proxy", "metrics", "watch", "serve", "bootstrap", "certs", "demo")
 
 
 def test_help_names_every_command(run: Run) -> None:
@@ -33,7 +33,17 @@ def test_help_names_every_command(run: Run) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    heavy = ("grpc", "wasmtime", "envoy_data_plane", "starlette", "uvicorn", "httpx", "pydantic", "yaml")
+    heavy = (
+        "grpc",
+        "cryptography",
+        "wasmtime",
+        "envoy_data_plane",
+        "starlette",
+        "uvicorn",
+        "httpx",
+        "pydantic",
+        "yaml",
+    )
     code = f"import sys, hfi_cli.main; print([name for name in {heavy!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[]\n"
@@ -73,6 +83,11 @@ def test_exit_codes_are_promises(error: HfiError, code: int) -> None:
     [
         ("--http", "0.0.0.0:8080"),
         ("--http", "8080"),
+        ("--tls-cert", "x.pem"),
+        ("--max-streams", "0"),
+        ("--write-timeout", "0"),
+        ("--max-message", "1024"),
+        ("--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.pem"),
         ("--store", "etcd"),
         ("--store", "memory", "--etcd", "http://a:1"),
         ("--probe-path", "healthz"),

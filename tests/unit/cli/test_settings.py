@@ -8,13 +8,17 @@ import pytest
 from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
 from hfi_cli.runtime import make_store
-from hfi_cli.settings import ServeSettings, StoreSettings, filter_settings
+from hfi_cli.settings import ServeSettings, StoreSettings, TlsSettings, filter_settings
 from hfi_core.errors import SettingsInvalid
 from hfi_core.store.embedded import EmbeddedStore
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.memory import MemoryStore
+from hfi_core.tls import NodeNames, NodePattern, TlsFiles
+from hfi_sse.services import HttpSettings
+from hfi_xds.settings import XdsSettings
 
 DATA = Path("data")
+FILES = TlsFiles(Path("c"), Path("k"))
 
 
 @pytest.fixture
@@ -29,6 +33,12 @@ def test_defaults_are_promises() -> None:
     assert settings.store == StoreSettings(kind=StoreKind.embedded, data_dir=Path("hfi-data"), etcd=None)
     assert (settings.filter.max_staleness_seconds, settings.filter.probe_paths) == (600, ())
     assert settings.insecure is False
+    assert settings.tls is None
+    # The same numbers whoever composes the servers.
+    limits, http, xds = settings.limits, HttpSettings(), XdsSettings()
+    assert (limits.streams, limits.node_streams) == (http.max_readers, http.max_readers_per_node)
+    assert (limits.streams, limits.node_streams) == (xds.max_streams, xds.max_streams_per_node)
+    assert (limits.message_bytes, limits.write_timeout) == (xds.max_message_bytes, xds.write_timeout_seconds)
 
 
 @pytest.mark.parametrize("flag", ["http", "xds"])
@@ -37,6 +47,38 @@ def test_plaintext_beyond_this_machine_must_be_wanted(flag: str) -> None:
     with pytest.raises(SettingsInvalid, match=f"--{flag} 0.0.0.0:1 .*--insecure"):
         ServeSettings(**addresses)
     assert ServeSettings(**addresses, insecure=True).insecure
+    assert ServeSettings(**addresses, tls=TlsSettings(files=FILES)).tls
+
+
+def test_tls_and_plaintext_are_not_both_meant() -> None:
+    with pytest.raises(SettingsInvalid, match="which one is meant"):
+        ServeSettings(http=Address("::1", 1), xds=Address("::1", 1), insecure=True, tls=TlsSettings(files=FILES))
+
+
+def test_tls_is_what_was_given() -> None:
+    cert, key, ca = Path("c"), Path("k"), Path("ca")
+    assert TlsSettings.of(None, None) is None
+    assert TlsSettings.of(cert, key) == TlsSettings(files=TlsFiles(cert, key), nodes=None)
+    patterns = (NodePattern.parse("{node}.x"),)
+    assert TlsSettings.of(cert, key, ca) == TlsSettings(files=TlsFiles(cert, key, ca), nodes=NodeNames())
+    assert TlsSettings.of(cert, key, ca, ["{node}.x"]) == TlsSettings(
+        files=TlsFiles(cert, key, ca), nodes=NodeNames(patterns)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ((Path("c"), None), "--tls-cert: TLS needs --tls-cert and --tls-key"),
+        ((None, Path("k")), "--tls-key: TLS needs"),
+        ((None, None, Path("ca"), ["{node}"]), "--client-ca, --node-pattern: TLS needs"),
+        ((Path("c"), Path("k"), None, ["{node}"]), "--node-pattern is about clients' certificates"),
+        ((Path("c"), Path("k"), Path("ca"), ["*"]), "write NAME -> ID"),
+    ],
+)
+def test_half_of_tls_is_refused_with_help(given: Any, told: str) -> None:
+    with pytest.raises(SettingsInvalid, match=told):
+        TlsSettings.of(*given)
 
 
 def test_each_store_is_made_of_its_settings() -> None:

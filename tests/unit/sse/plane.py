@@ -15,10 +15,16 @@ from prometheus_client import CollectorRegistry
 from hfi_core.clock import now_ms
 from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
+from hfi_core.filters.catalogue import ModuleCatalogue
+from hfi_core.filters.rollouts import RolloutService
+from hfi_core.filters.state import FilterState
+from hfi_core.following import Follower
 from hfi_core.metrics import HfiCollector
 from hfi_core.policies import PolicyService
 from hfi_core.policy.engine import RuleEngine
 from hfi_core.proxies import ProxyRegistry
+from hfi_core.sidecars.document import Sidecars
+from hfi_core.sidecars.service import ROOM, SidecarService
 from hfi_core.store.memory import MemoryStore
 from hfi_sse.app import create_app
 from hfi_sse.server import HttpServer
@@ -77,15 +83,27 @@ async def running(
     kept = MemoryStore() if store is None else store
     await kept.start()
     feed = Feed(kept, clock)
-    following = asyncio.create_task(feed.run()) if follow else None
+    documents = kept.beside(ROOM)
+    await documents.start()
+    sidecars = Follower("sidecar documents", documents, Sidecars.of)
+    manifests = kept.beside("filter")
+    filters = Follower("filters", manifests, FilterState.of)
+    following = asyncio.gather(feed.run(), sidecars.run(), filters.run()) if follow else None
     if follow:
         await feed.reached(0)
+        await sidecars.reached(0)
+        await filters.reached(0)
     services = Services(
         policies=PolicyService(kept, feed, engine().check, clock),
+        sidecars=SidecarService(documents, sidecars),
         feed=feed,
         proxies=ProxyRegistry(clock),
         data_plane=DataPlane(),
         engine=explainer or engine(),
+        modules=ModuleCatalogue(manifests, kept.beside("filter-pieces")),
+        filters=filters,
+        rollouts=RolloutService(manifests, filters, clock),
+        filter_version=lambda assignment: assignment.digest,
         registry=CollectorRegistry(),
         version="1.2.3",
         settings=settings or HttpSettings(),
@@ -104,4 +122,5 @@ async def running(
             following.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await following
+        await documents.close()
         await kept.close()

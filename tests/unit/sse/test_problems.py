@@ -22,15 +22,30 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
     (core.DocumentUnreadable("bad", 3, 4), 400, "document-unreadable", {"line": 3, "column": 4}),
     (core.DocumentUnreadable("bad"), 400, "document-unreadable", {"detail": "bad"}),
     (core.PolicyNotFound("a"), 404, "policy-not-found", {}),
+    (core.NodeDenied("a", "b"), 403, "node-denied", {}),
     (core.VersionConflict("a", 1, 2), 409, "version-conflict", {"expected": "1", "actual": "2"}),
+    (
+        core.SidecarInvalid([Problem("/spec/listen", "x")]),
+        422,
+        "sidecar-invalid",
+        {"errors": [{"pointer": "/spec/listen", "detail": "x"}]},
+    ),
+    (core.SidecarNotFound("a"), 404, "sidecar-not-found", {}),
+    (core.SidecarConflict("a", 1, 2), 409, "version-conflict", {"expected": "1", "actual": "2"}),
     (core.StoreUnavailable("gone"), 503, "store-unavailable", {}),
     (core.StoreDenied("no"), 502, "store-denied", {}),
     (core.StoreError("no"), 502, "store-error", {}),
     (core.WatchCompacted(5), 502, "store-error", {}),
+    (core.TenancyLost("no"), 502, "store-error", {}),
     (core.ModuleUnavailable("no"), 500, "engine-unavailable", {}),
+    (core.ModuleRefused(["a", "b"]), 422, "module-refused", {"reasons": ["a", "b"], "detail": "a; b"}),
+    (core.ModuleNotFound("1.4.0"), 404, "module-not-found", {}),
+    (core.ModuleConflict("no"), 409, "module-conflict", {}),
+    (core.RolloutConflict("no"), 409, "rollout-conflict", {}),
     (core.SettingsInvalid("no"), 500, "internal", {}),
     (core.RequestError("no"), 400, "request-invalid", {}),
     (core.HfiError("no"), 500, "internal", {}),
+    (api.TooManyReaders("a", 2), 429, "too-many-readers", {}),
     (api.ParameterInvalid("limit", "no"), 400, "parameter-invalid", {"detail": "limit: no"}),
     (
         api.BodyInvalid([Problem("/path", "x")]),
@@ -61,7 +76,7 @@ def test_each_error_is_its_problem(error: core.HfiError, status: int, slug: str,
     assert body["detail"]
     assert members.items() <= body.items()
     assert response.headers["content-type"] == "application/problem+json"
-    assert ("retry-after" in response.headers) is (status == 503)
+    assert ("retry-after" in response.headers) is (status in (429, 503))
 
 
 def test_every_error_of_ours_is_in_the_list_above() -> None:

@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from hfi_core.errors import SettingsInvalid
 from hfi_sse.server import HttpServer
+from tests.support.waiting import eventually
 
 
 async def hello(_request: Request) -> PlainTextResponse:
@@ -91,3 +93,45 @@ async def test_what_does_not_end_within_the_grace_is_cut_off() -> None:
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()
+
+
+BODY = b"x" * (1 << 24)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+async def test_a_client_that_does_not_read_loses_its_connection_and_is_counted(streamed: bool) -> None:
+    """By the kernel: what is being sent to it, and whether anybody still waits to send more, does not matter."""
+    registry, over = CollectorRegistry(), asyncio.Event()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        try:
+            for _ in range(1 << 10):
+                yield BODY
+        finally:
+            over.set()
+
+    async def large(_request: Request) -> Response:
+        return StreamingResponse(chunks()) if streamed else Response(BODY)
+
+    app = Starlette(routes=[Route("/", hello), Route("/large", large)])
+    serving = HttpServer(
+        app, "127.0.0.1", 0, stopping=asyncio.Event(), grace_seconds=1, write_timeout_seconds=0.3, registry=registry
+    )
+    port = await serving.start()
+    try:
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 12)
+            slow.connect(("127.0.0.1", port))
+            slow.sendall(b"GET /large HTTP/1.1\r\nhost: h\r\n\r\n")
+            await eventually(
+                lambda: registry.get_sample_value("hfi_http_slow_clients_total") == 1, within=30, what="the cut"
+            )
+            if streamed:
+                async with asyncio.timeout(10):
+                    await over.wait()
+        # An idle connection is no slow one.
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(f"http://127.0.0.1:{port}/")).text == "hello"
+        assert registry.get_sample_value("hfi_http_slow_clients_total") == 1
+    finally:
+        await serving.stop()
