@@ -111,6 +111,22 @@ async def test_a_proxy_that_hears_nothing_for_too_long_stops_its_faults(stacks: 
             )
 
 
+async def test_a_control_plane_that_hears_nothing_itself_keeps_no_fault_going(stacks: StackFactory) -> None:
+    """It answers each poll, and says for how long its store has been silent."""
+    async with started(stacks.on_etcd("--max-staleness", "15")) as (stack, ring):
+        await ring.inject(abort=abort())
+        stack.etcd.freeze()
+        frozen_at = time.time()
+        async with ring.connections(1) as [connection]:
+            passed_at = await until_it_passes(connection, ring.path, within=60)
+            assert passed_at > frozen_at + 5, "etcd may have been silent for some seconds before"
+            assert (await ring.api.ask("GET", "/v1/config/stream?once=true&wait=0s")).status_code == 200
+            stack.etcd.thaw()
+            await eventually_async(
+                lambda: status_is(connection, ring.path, 503), within=30, what="faults again, once etcd is back"
+            )
+
+
 async def test_silence_while_nothing_changes_is_no_staleness(stacks: StackFactory) -> None:
     async with started(stacks.on_memory("--max-staleness", "3")) as (_, ring):
         await ring.inject(abort=abort())

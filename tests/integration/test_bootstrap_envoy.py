@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
 from hfi_cli.address import Address
-from hfi_cli.bootstrap import Sidecar, sidecar, snippet
+from hfi_cli.bootstrap import ClientTls, Sidecar, minimal, sidecar, snippet
+from hfi_cli.certs import directory
 from hfi_cli.client import HfiClient
 from tests.integration.test_cli_serve import serving
 from tests.support.envoy import running_envoy, validate
@@ -44,6 +46,7 @@ PRINTED = {
     "sidecar": sidecar(DOCUMENTED),
     "snippet": snippet(DOCUMENTED),
     "access-log": sidecar(replace(DOCUMENTED, access_log="-")),
+    "minimal": minimal(DOCUMENTED),
 }
 
 
@@ -60,10 +63,13 @@ async def test_envoy_accepts_what_is_committed(file: Path) -> None:
 
 
 @pytest.mark.envoy
-@pytest.mark.parametrize("text", [sidecar, snippet])
-async def test_envoy_accepts_unusual_ones_too(tmp_path: Path, text: object) -> None:
+@pytest.mark.parametrize("text", [sidecar, snippet, minimal])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_envoy_accepts_unusual_ones_too(tmp_path: Path, text: object, tls: bool) -> None:
+    directory.make(tmp_path, ["localhost"], ["n1"], datetime.now(UTC), 1)
+    files = ClientTls(*(str(tmp_path / name) for name in ("ca.pem", "n1.pem", "n1-key.pem")))
     file = tmp_path / "bootstrap.yaml"
-    file.write_text(text(UNUSUAL))  # type: ignore[operator]
+    file.write_text(text(replace(UNUSUAL, tls=files) if tls else UNUSUAL))  # type: ignore[operator]
     code, told = await validate(file)
     assert code == 0, told
 

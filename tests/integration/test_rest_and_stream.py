@@ -15,10 +15,16 @@ from prometheus_client import CollectorRegistry
 
 from hfi_core.dataplane import DataPlane
 from hfi_core.feed import Feed
+from hfi_core.filters.catalogue import ModuleCatalogue
+from hfi_core.filters.rollouts import RolloutService
+from hfi_core.filters.state import FilterState
+from hfi_core.following import Follower
 from hfi_core.metrics import HfiCollector
 from hfi_core.policies import PolicyService
 from hfi_core.policy.engine import RuleEngine
 from hfi_core.proxies import ProxyRegistry
+from hfi_core.sidecars.document import Sidecars
+from hfi_core.sidecars.service import ROOM, SidecarService
 from hfi_core.store.memory import MemoryStore
 from hfi_sse.app import create_app
 from hfi_sse.server import HttpServer
@@ -38,12 +44,18 @@ async def client(engine: RuleEngine) -> AsyncIterator[httpx.AsyncClient]:
     store = MemoryStore()
     feed, proxies, data_plane, registry = Feed(store), ProxyRegistry(), DataPlane(), CollectorRegistry()
     registry.register(HfiCollector(data_plane, proxies, feed))
+    filters = Follower("filters", store.beside("filter"), FilterState.of)
     services = Services(
         policies=PolicyService(store, feed, engine.check),
+        sidecars=SidecarService(store.beside(ROOM), Follower("sidecar documents", store.beside(ROOM), Sidecars.of)),
         feed=feed,
         proxies=proxies,
         data_plane=data_plane,
         engine=engine,
+        modules=ModuleCatalogue(store.beside("filter"), store.beside("filter-pieces")),
+        filters=filters,
+        rollouts=RolloutService(store.beside("filter"), filters),
+        filter_version=lambda assignment: None,
         registry=registry,
         version="test",
     )

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from hfi_core.clock import now_ms
 from hfi_core.policy.model import Policy
 from hfi_core.policy.stored import encode
 from hfi_core.store.memory import MemoryStore
@@ -103,6 +104,21 @@ async def test_when_the_time_is_up_a_comment_says_how_far_the_reader_is(plane: P
     assert answer.headers["x-hfi-epoch"] == await plane.store.epoch()
     for held in (version, newer):
         assert (await poll(plane, held, wait="0s")).text == NOTHING_NEW
+
+
+async def test_a_replica_that_is_cut_off_says_for_how_long() -> None:
+    ahead = 0
+    async with running(clock=lambda: now_ms() + ahead) as plane:
+        version = await plane.apply("a")
+        assert (await poll(plane)).headers["x-hfi-age-ms"] == "0"
+        ahead = 60_000
+        for held in (None, version):
+            answer = await poll(plane, held, wait="0s")
+            assert 60_000 <= int(answer.headers["x-hfi-age-ms"]) < 120_000
+        assert answer.text == NOTHING_NEW
+        newer = await plane.apply("a")
+        answer = await poll(plane, version)
+        assert (answer.headers["x-hfi-version"], answer.headers["x-hfi-age-ms"]) == (str(newer), "0")
 
 
 async def test_the_wait_that_is_not_named_is_the_settings(plane: Plane) -> None:

@@ -242,3 +242,39 @@ async def test_a_closed_store_ends_its_watches_and_refuses(store: Store) -> None
 
 async def test_a_store_can_be_closed_before_it_is_started(make_store: Callable[[], Store]) -> None:
     await make_store().close()
+
+
+async def test_a_tenancy_is_written_whole_and_ends_whole(store: Store) -> None:
+    async with started(store.beside("status")) as room:
+        before = (await room.list()).revision
+        tenant, other = room.tenancy("a", 60), room.tenancy("b", 60)
+        async with Follower(room, before) as watching:
+            await tenant.write(b"1", {"a/x": b"x", "a/y": b"y"}, ())
+            assert [change.key for change in await watching.count(3)] == ["a", "a/x", "a/y"]
+            assert len([batch for batch in watching.batches if batch.changes]) == 1
+        await other.write(b"1", {"b/x": b"x"}, ())
+        await tenant.write(b"2", {"a/y": b"z"}, ["a/x", "a/never"])
+        await tenant.renew()
+        found = {entry.key: entry.value for entry in (await room.list()).entries}
+        assert found == {"a": b"2", "a/y": b"z", "b": b"1", "b/x": b"x"}
+        await tenant.end()
+        await tenant.end()
+        assert [entry.key for entry in (await room.list()).entries] == ["b", "b/x"]
+        await tenant.write(b"3", {"a/x": b"x"}, ())
+        assert len((await room.list()).entries) == 4
+        await other.end()
+        await tenant.end()
+
+
+async def test_beside_it_there_is_room_for_other_documents(store: Store) -> None:
+    async with started(store.beside("filter")) as filters, started(store.beside("filter")) as again:
+        before = (await store.list()).revision
+        await filters.put("a", b"1")
+        await store.put("b", b"2")
+        assert [entry.key for entry in (await store.list()).entries] == ["b"]
+        assert [entry.key for entry in (await again.list()).entries] == ["a"]
+        assert (await again.get("a")) == (await filters.get("a"))
+        async with Follower(store, before) as watching:
+            await filters.put("c", b"3")
+            await store.put("d", b"4")
+            assert [change.key for change in await watching.count(2)] == ["b", "d"]

@@ -170,6 +170,33 @@ async def test_what_is_taken_away_stays_where_it_is(stack: AsyncExitStack, tmp_p
     assert plane.pushes == 2
 
 
+# -- time to live ---------------------------------------------------------------------------------------------
+
+
+@BOTH
+async def test_what_has_a_time_to_live_lives_by_heartbeats_and_dies_with_the_control_plane(
+    stack: AsyncExitStack, tmp_path: Path, variant: Variant
+) -> None:
+    plane = Plane.of(fault(418), resource_ttl_seconds=1.5)
+    await stack.enter_async_context(running(plane))
+    proxy = await stack.enter_async_context(proxied(plane, tmp_path, variant))
+    await acked(plane, fault(418))
+    await proxy.answers(418)
+    reloads = await proxy.discovery("config_reload")
+    beats = plane.metric("hfi_xds_heartbeats_total", type="ecds")
+    # Twice the time to live.
+    await eventually(
+        lambda: plane.metric("hfi_xds_heartbeats_total", type="ecds") >= beats + 7, within=PATIENCE, what="heartbeats"
+    )
+    assert (await once(proxy.port, "/")).status == 418
+    assert (await proxy.discovery("config_reload"), plane.pushes) == (reloads, 1)
+    await plane.stop()
+    # Nobody is there any more: it falls back to its default, and requests pass.
+    await proxy.answers(200)
+    await plane.start()
+    await proxy.answers(418)
+
+
 # -- the filter -----------------------------------------------------------------------------------------------
 
 

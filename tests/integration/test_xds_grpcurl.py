@@ -14,9 +14,23 @@ from hfi_core.modules.catalogue import FILTER, load_module
 from hfi_core.modules.filter_config import FilterConfig
 from hfi_xds.filter_resource import filter_resource
 from hfi_xds.resource_types import EXTENSION_CONFIG
-from hfi_xds.resources import Resource
-from tests.integration.xds_support import AGGREGATED, EXTENSIONS, ONE_LOOP, REPORTS, Plane, running
+from hfi_xds.resources import Resource, ResourceSnapshot
+from hfi_xds.services import OF_ONE_TYPE as SERVICES
+from tests.integration.xds_support import (
+    AGGREGATED,
+    EXTENSIONS,
+    ONE_LOOP,
+    REPORTS,
+    STATUS,
+    Plane,
+    connected,
+    delta,
+    running,
+    sotw,
+    status,
+)
 from tests.support.grpcurl import Answer, grpcurl
+from tests.support.waiting import eventually
 
 pytestmark = [
     ONE_LOOP,
@@ -26,6 +40,7 @@ pytestmark = [
 ]
 
 NODE = {"id": "somebody", "cluster": "c"}
+OF_ONE_TYPE = {service.full_name: about for service, about in SERVICES.items()}
 OK, INVALID_ARGUMENT, UNIMPLEMENTED = 0, 64 + 3, 64 + 12
 WASM = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 
@@ -48,7 +63,7 @@ async def ask(plane: Plane, *arguments: str, data: Any = None) -> Answer:
 async def test_list(plane: Plane) -> None:
     answer = await ask(plane, "list")
     assert answer.out.split() == sorted(
-        [AGGREGATED, EXTENSIONS, REPORTS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
+        [AGGREGATED, *OF_ONE_TYPE, REPORTS, STATUS, "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"]
     ), answer.err
 
 
@@ -56,8 +71,12 @@ async def test_list(plane: Plane) -> None:
     ("service", "methods"),
     [
         (AGGREGATED, ["StreamAggregatedResources", "DeltaAggregatedResources"]),
-        (EXTENSIONS, ["StreamExtensionConfigs", "DeltaExtensionConfigs", "FetchExtensionConfigs"]),
+        *(
+            (name, [f"{verb}{about}" for verb in ("Stream", "Delta", "Fetch")])
+            for name, (_, about) in OF_ONE_TYPE.items()
+        ),
         (REPORTS, ["StreamMetrics"]),
+        (STATUS, ["StreamClientStatus", "FetchClientStatus"]),
     ],
 )
 async def test_describe(plane: Plane, service: str, methods: list[str]) -> None:
@@ -90,6 +109,21 @@ async def test_a_stream_of_extension_configurations(plane: Plane, resource: Reso
     assert message["control_plane"] == {"identifier": "replica-1"}
     [found] = message["resources"]
     filter_in(found)
+
+
+@pytest.mark.parametrize("service", OF_ONE_TYPE)
+async def test_each_type_has_a_service_in_both_variants(plane: Plane, service: str) -> None:
+    type_url, about = OF_ONE_TYPE[service]
+    served = {name: Resource.of(type_url, name, b"") for name in ("one", "two")}
+    plane.source.publish(ResourceSnapshot.of(*served.values()))
+    answer = await ask(plane, f"{service}/Delta{about}", data={"node": NODE, "resource_names_subscribe": ["one"]})
+    [message] = answer.messages()
+    assert message["type_url"] == type_url
+    assert [(found["name"], found["version"]) for found in message["resources"]] == [("one", served["one"].version)]
+    answer = await ask(plane, f"{service}/Stream{about}", data={"node": NODE, "resource_names": ["two"]})
+    [message] = answer.messages()
+    assert (message["type_url"], len(message["resources"])) == (type_url, 1)
+    assert (await ask(plane, f"{service}/Fetch{about}", data={"node": NODE})).code == UNIMPLEMENTED
 
 
 async def test_delta_of_the_aggregated_service(plane: Plane, resource: Resource) -> None:
@@ -139,8 +173,10 @@ async def test_a_conversation(plane: Plane, resource: Resource) -> None:
         ),
         (f"{EXTENSIONS}/FetchExtensionConfigs", {"node": NODE}, UNIMPLEMENTED, ""),
         (f"{REPORTS}/StreamMetrics", {}, INVALID_ARGUMENT, "identifier.node.id"),
+        (f"{STATUS}/FetchClientStatus", {"node_matchers": [{"node_id": {}}]}, INVALID_ARGUMENT, "matched by exact"),
+        (f"{STATUS}/StreamClientStatus", {"node_matchers": [{"node_id": {}}]}, INVALID_ARGUMENT, "matched by exact"),
     ],
-    ids=["nobody", "no type", "another type", "not by polling", "a report of nobody"],
+    ids=["nobody", "no type", "another type", "not by polling", "a report of nobody", "no matcher", "nor by stream"],
 )
 async def test_what_is_wrong_is_said(
     plane: Plane, method: str, request_: dict[str, Any], code: int, words: str
@@ -153,3 +189,70 @@ async def test_what_is_wrong_is_said(
 async def test_health(plane: Plane, service: str) -> None:
     answer = await ask(plane, "grpc.health.v1.Health/Check", data={"service": service})
     assert answer.messages() == [{"status": "SERVING"}], answer.err
+
+
+# -- the status of every node ---------------------------------------------------------------------------------
+
+
+def told(message: dict[str, Any]) -> dict[str, tuple[str, ...]]:
+    """By node, of its one resource: status, what it runs, and the node's own words."""
+    found = {}
+    for config in message.get("config", []):
+        [resource] = config["generic_xds_configs"]
+        assert (resource["type_url"], resource["name"]) == (EXTENSION_CONFIG, "hfi")
+        words = resource.get("error_state", {}).get("details", "")
+        found[config["node"]["id"]] = (resource["config_status"], resource.get("version_info", ""), words)
+    return found
+
+
+async def test_what_became_of_a_resource_at_each_node(plane: Plane, resource: Resource) -> None:
+    async with connected(plane) as one, connected(plane) as two, connected(plane) as three:
+        peers = {"takes": delta(one), "refuses": delta(two), "waits": sotw(three)}
+        nonces = {}
+        for node, peer in peers.items():
+            names = "resource_names" if node == "waits" else "resource_names_subscribe"
+            await peer.send(node={"id": node, "cluster": "c"}, type_url=EXTENSION_CONFIG, **{names: ["hfi"]})
+            nonces[node] = (await peer.receive()).nonce
+        await peers["takes"].send(type_url=EXTENSION_CONFIG, response_nonce=nonces["takes"])
+        no = {"code": 13, "message": "Unable to create Wasm plugin hfi"}
+        await peers["refuses"].send(type_url=EXTENSION_CONFIG, response_nonce=nonces["refuses"], error_detail=no)
+        await eventually(lambda: plane.has(resource, "acked", "takes"), what="the acknowledgement")
+        await eventually(lambda: plane.has(resource, "nacked", "refuses"), what="the rejection")
+        expected = {
+            "takes": ("SYNCED", resource.version, ""),
+            "refuses": ("ERROR", "", "Unable to create Wasm plugin hfi"),
+            "waits": ("STALE", "", ""),
+        }
+        fetched = await ask(plane, f"{STATUS}/FetchClientStatus", data={})
+        assert [told(message) for message in fetched.messages()] == [expected], fetched.err
+        only = {"node_matchers": [{"node_id": {"prefix": "ref"}}]}
+        streamed = await ask(plane, f"{STATUS}/StreamClientStatus", data=[{}, only])
+        assert streamed.code == OK, streamed.err
+        assert [told(message) for message in streamed.messages()] == [expected, {"refuses": expected["refuses"]}]
+    # Of who has gone nothing is said.
+    await eventually(lambda: plane.metric("hfi_xds_streams") == 0, what="the end of the streams")
+    assert (await ask(plane, f"{STATUS}/FetchClientStatus", data={})).messages() == [{}]
+
+
+async def test_a_stream_of_status_ends_with_the_server(plane: Plane) -> None:
+    async with connected(plane) as channel:
+        peer = status(channel)
+        await peer.send()
+        assert list((await peer.receive()).config) == []
+        await plane.stop()
+        code, words = await peer.end()
+        assert (code.name, "stopping" in words) == ("UNAVAILABLE", True)
+
+
+async def test_a_stream_of_status_that_asks_nothing_ends(resource: Resource) -> None:
+    async with running(Plane.of(resource, hello_timeout_seconds=0.05)) as plane, connected(plane) as channel:
+        code, _ = await status(channel).end()
+        assert code.name == "DEADLINE_EXCEEDED"
+
+
+async def test_a_request_for_status_that_cannot_be_read_ends_its_stream(plane: Plane) -> None:
+    async with connected(plane) as channel:
+        peer = status(channel)
+        await peer.send_raw(b"\xff")
+        code, _ = await peer.end()
+        assert code.name != "OK"

@@ -279,26 +279,57 @@ async def slow_client(plane: Plane, channel: aio.Channel, count: int = 1) -> Pee
     return peer
 
 
-async def test_a_client_that_does_not_read_costs_one_response_and_its_place(
+async def another_node(channel: aio.Channel) -> Peer:
+    """A stream of n2, which reads, on the same connection."""
+    peer = delta(channel)
+    await peer.send(node={"id": "n2"}, type_url=EXTENSION_CONFIG, resource_names_subscribe=["other"])
+    assert (await peer.receive()).resources[0].name == "other"
+    return peer
+
+
+async def test_a_client_that_does_not_read_is_dropped_and_nobody_else(
     stack: AsyncExitStack, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plane = Plane.of(text("x" * MEGABYTE), text("1", "other"), write_timeout_seconds=0.1, max_streams=2)
+    plane = Plane.of(text("x" * MEGABYTE), text("1", "other"), write_timeout_seconds=0.1)
     await stack.enter_async_context(running(plane))
+    other = await another_node(await stack.enter_async_context(connected(plane)))
     slow = await slow_client(plane, await stack.enter_async_context(connected(plane)))
-    assert "has not taken a response" in caplog.text
+    assert (await slow.end())[0] is Code.UNAVAILABLE
+    await streams(plane, 1)
+    assert "proxy 'n1' has not taken a response for 0.1 s; its connection is cut" in caplog.text
+    assert plane.proxies.list()[0].xds_streams == 0
+    # It may come back, and the other one has not noticed a thing.
+    plane.serve(text("2"), text("2", "other"))
+    assert (await other.receive()).resources[0].resource.value == b"2"
+    again = delta(await stack.enter_async_context(connected(plane)))
+    await again.send(**wants("hfi"))
+    assert (await again.receive()).resources[0].resource.value == b"2"
+
+
+async def test_a_client_that_does_not_read_behind_a_proxy_costs_one_response_and_its_place(
+    stack: AsyncExitStack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where others share its connection, it is not cut."""
+    plane = Plane.of(text("x" * MEGABYTE), text("1", "other"), write_timeout_seconds=0.1, max_streams=3)
+    await stack.enter_async_context(running(plane))
+    shared = await stack.enter_async_context(connected(plane))
+    beside = await another_node(shared)
+    slow = await slow_client(plane, shared)
+    await eventually(lambda: "others share its connection" in caplog.text, what="the complaint")
     for number in range(100):
         plane.serve(text(f"{number}"))
     # Others are served, and there is one place less.
     channel = await stack.enter_async_context(connected(plane))
     other = delta(channel)
-    await other.send(**{**wants("hfi"), "node": {"id": "n2"}})
+    await other.send(**{**wants("hfi"), "node": {"id": "n3"}})
     assert (await other.receive()).resources[0].resource.value == b"99"
     assert (await delta(channel).end())[0] is Code.RESOURCE_EXHAUSTED
     # Once it has read what had been written, it is told that nothing more will come.
     assert len((await slow.receive()).resources[0].resource.value) == MEGABYTE
     assert (await slow.end())[0] is Code.DEADLINE_EXCEEDED
-    assert plane.pushes == 2
-    await streams(plane, 1)
+    assert plane.pushes == 3
+    await streams(plane, 2)
+    assert not beside.call.done()
 
 
 async def test_clients_that_do_not_read_and_go_are_gone(stack: AsyncExitStack) -> None:
@@ -328,16 +359,48 @@ async def test_clients_that_go_at_any_moment_are_gone(stack: AsyncExitStack, fir
 
 
 async def test_a_client_that_does_not_read_is_gone_when_its_connection_is_too_old(stack: AsyncExitStack) -> None:
-    """The end of all patience: gRPC can end the connection, if not the stream."""
+    """The end of all patience where others share it: gRPC can end the connection, if not the stream."""
     plane = Plane.of(
         text("x" * MEGABYTE),
+        text("1", "other"),
         write_timeout_seconds=0.1,
         max_connection_age_seconds=0.3,
         max_connection_age_grace_seconds=0.05,
     )
     await stack.enter_async_context(running(plane))
-    await slow_client(plane, await stack.enter_async_context(connected(plane)))
+    shared = await stack.enter_async_context(connected(plane))
+    await another_node(shared)
+    await slow_client(plane, shared)
     await streams(plane, 0)
+
+
+async def test_no_more_streams_of_one_node_than_may_be(stack: AsyncExitStack) -> None:
+    """Of all kinds together, and over all connections; and who goes makes room."""
+    plane = await stack.enter_async_context(running(Plane.of(text("one"), max_streams_per_node=2)))
+    first = delta(await stack.enter_async_context(connected(plane)))
+    await first.send(**wants("hfi"))
+    await first.receive()
+    channel = await stack.enter_async_context(connected(plane))
+    reporter = reports(channel)
+    await reporter.send(identifier={"node": NODE})
+    await eventually(lambda: plane.metric("hfi_xds_reports_total") == 1, what="the first report")
+    for peer, message in ((delta(channel), wants("hfi")), (sotw(channel), {"node": NODE})):
+        await peer.send(**message)
+        code, words = await peer.end()
+        assert (code, "node 'n1' has 2 streams already" in words) == (Code.RESOURCE_EXHAUSTED, True)
+    another = reports(channel)
+    await another.send(identifier={"node": NODE})
+    assert (await another.end())[0] is Code.RESOURCE_EXHAUSTED
+    assert plane.metric("hfi_xds_rejected_streams_total", reason="node_limit") == 3
+    other = delta(channel)
+    await other.send(**{**wants("hfi"), "node": {"id": "n2"}})
+    await other.receive()
+
+    first.call.cancel()
+    await streams(plane, 1)
+    again = delta(channel)
+    await again.send(**wants("hfi"))
+    await again.receive()
 
 
 # -- readiness and health -------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from hfi_xds.resource_types import EXTENSION_CONFIG
 from hfi_xds.resources import Resource, ResourceSnapshot
 from hfi_xds.server import XdsServer
 from hfi_xds.settings import XdsSettings
+from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
 
 #: gRPC's events of a test that is over would meet a loop that is closed: a process with gRPC has one loop.
@@ -37,6 +38,7 @@ PATIENCE = 15.0
 AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 EXTENSIONS = "envoy.service.extension.v3.ExtensionConfigDiscoveryService"
 REPORTS = "envoy.service.metrics.v3.MetricsService"
+STATUS = "envoy.service.status.v3.ClientStatusDiscoveryService"
 
 
 def text(content: str | bytes, name: str = "hfi") -> Resource:
@@ -66,6 +68,7 @@ class Plane:
     data_plane: DataPlane = field(default_factory=DataPlane)
     settings: XdsSettings = field(default_factory=XdsSettings)
     credentials: grpc.ServerCredentials | None = None
+    sidecars: SidecarSource = field(default_factory=SidecarSource)
     port: int = 0
 
     @classmethod
@@ -94,6 +97,7 @@ class Plane:
             XdsMetrics(self.registry),
             self.settings,
             self.credentials,
+            self.sidecars,
         )
         self.port = await self.server.start()
 
@@ -193,6 +197,10 @@ def sotw(channel: aio.Channel, service: str = AGGREGATED) -> Peer:
 
 def reports(channel: aio.Channel) -> Peer:
     return Peer(channel, f"{REPORTS}/StreamMetrics", pb.StreamMetricsMessage, pb.StreamMetricsResponse)
+
+
+def status(channel: aio.Channel) -> Peer:
+    return Peer(channel, f"{STATUS}/StreamClientStatus", pb.ClientStatusRequest, pb.ClientStatusResponse)
 
 
 def wants(*names: str, **more: Any) -> dict[str, Any]:

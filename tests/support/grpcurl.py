@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,15 @@ class Answer:
         return found
 
 
-async def grpcurl(address: str, *arguments: str, data: Any = None, within: float = 15.0) -> Answer:
-    """Run grpcurl in plaintext. ``data`` is a message, or a list of messages for a stream, as JSON values.
+async def grpcurl(
+    address: str, *arguments: str, data: Any = None, within: float = 15.0, how: Sequence[str] = ("-plaintext",)
+) -> Answer:
+    """Run grpcurl; ``how`` it connects are options of its own. ``data`` is a message, or a list of messages for a
+    stream, as JSON values.
 
     ``arguments`` come after the address: ``list``, ``describe NAME``, or ``package.Service/Method``.
     """
-    command = [str(grpcurl_binary()), "-plaintext", "-max-time", str(within)]
+    command = [str(grpcurl_binary()), *how, "-max-time", str(within)]
     if data is not None:
         command += ["-d", "\n".join(json.dumps(message) for message in (data if isinstance(data, list) else [data]))]
     process = await asyncio.create_subprocess_exec(

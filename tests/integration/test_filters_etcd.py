@@ -1,0 +1,130 @@
+"""The catalogue in a real etcd, which has limits, and replicas that meet there."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from hfi_core.errors import StoreError
+from hfi_core.filters.catalogue import ModuleCatalogue
+from hfi_core.filters.manifest import MAX_MODULE_BYTES
+from hfi_core.filters.rollout import RolloutDocument
+from hfi_core.filters.rollouts import RolloutService
+from hfi_core.filters.shipped import ship
+from hfi_core.filters.state import FilterState
+from hfi_core.following import Follower
+from hfi_core.modules.catalogue import FILTER, FilterModule, load_module
+from hfi_core.modules.inspection import Inspection
+from hfi_core.snapshot import NodeIdentity
+from hfi_core.store.etcd import EtcdStore
+from hfi_core.store.protocol import Store
+from tests.integration.store_support import started
+from tests.support.etcd import Etcd
+
+pytestmark = pytest.mark.etcd
+
+ONE = FilterModule(FILTER, "1", hashlib.sha256(b"1").hexdigest(), b"1")
+
+
+@dataclass
+class Replica:
+    store: Store
+    catalogue: ModuleCatalogue
+    filters: Follower[FilterState]
+    rollouts: RolloutService
+
+
+@contextlib.asynccontextmanager
+async def replica(etcd: Etcd) -> AsyncIterator[Replica]:
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(started(EtcdStore(etcd.settings)))
+        manifests, pieces = [
+            await stack.enter_async_context(started(store.beside(room))) for room in ("filter", "filter-pieces")
+        ]
+        filters = Follower("filters", manifests, FilterState.of)
+        following = asyncio.create_task(filters.run())
+        try:
+            catalogue = ModuleCatalogue(manifests, pieces, lambda code: Inspection("0.2.1"))
+            yield Replica(store, catalogue, filters, RolloutService(manifests, filters))
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+
+async def showing(one: Replica, document: RolloutDocument) -> FilterState:
+    """What a replica sees, when it sees that document."""
+    async with asyncio.timeout(20):
+        return await one.filters.until(lambda state: state.document == document)
+
+
+@pytest.mark.parametrize("size", [1, 512 << 10, (512 << 10) + 1, 3_000_000, MAX_MODULE_BYTES])
+async def test_a_module_of_any_size_fits(etcd: Etcd, size: int) -> None:
+    code = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
+    async with replica(etcd) as one, replica(etcd) as two:
+        pushed = await one.catalogue.push("1.4.0", code[:size])
+        state = await two.filters.until(lambda state: "1.4.0" in state.modules)
+        assert dict(state.modules) == {"1.4.0": pushed.manifest}
+        assert await two.catalogue.code(pushed.manifest) == code[:size]
+
+
+async def test_a_request_that_etcd_would_not_take_shows_why_there_are_pieces(etcd: Etcd) -> None:
+    async with replica(etcd) as one:
+        with pytest.raises(StoreError):
+            await one.store.put("whole", bytes(3_000_000))
+
+
+async def test_three_replicas_that_start_at_once_push_what_ships_once(etcd: Etcd) -> None:
+    module = load_module(FILTER)
+    async with replica(etcd) as a, replica(etcd) as b, replica(etcd) as c:
+        await asyncio.gather(*(ship(module, one.catalogue, one.rollouts, one.filters) for one in (a, b, c)))
+        manifest = b.rollouts.state().by_digest(module.digest)
+        assert manifest is not None
+        assert await b.catalogue.code(manifest) == module.code
+    # By etcdctl's word: a manifest and a document, each written once, and the bytes in their order.
+    written = etcd.json("get", "--prefix", "/hfi/filter/")["kvs"]
+    assert [(base64.b64decode(one["key"]).decode(), one["version"]) for one in written] == [
+        (f"/hfi/filter/module/{module.version}", 1),
+        ("/hfi/filter/rollout", 1),
+    ]
+    pieces = etcd.json("get", "--prefix", f"/hfi/filter-pieces/{module.digest}/")["kvs"]
+    assert b"".join(base64.b64decode(piece["value"]) for piece in pieces) == module.code
+    assert all(len(base64.b64decode(piece["value"])) <= 1 << 20 for piece in pieces)
+
+
+async def test_replicas_agree_about_each_node(etcd: Etcd) -> None:
+    nodes = [NodeIdentity.of(f"node-{number}") for number in range(200)]
+    async with replica(etcd) as a, replica(etcd) as b:
+        await ship(ONE, a.catalogue, a.rollouts, a.filters)
+        await a.catalogue.push("2", b"2")
+        for change in (a.rollouts.start("2", share=20), b.rollouts.advance(), a.rollouts.advance(70)):
+            document = await change
+            seen = [await showing(one, document) for one in (a, b)]
+            views = [[state.document.serves(node) for node in nodes] for state in seen if state.document is not None]
+            assert views[0] == views[1]
+            assert {assignment.version for assignment in views[0]} == {"1", "2"}
+
+
+async def test_of_many_who_would_roll_back_one_does(etcd: Etcd) -> None:
+    async with replica(etcd) as a, replica(etcd) as b, replica(etcd) as c:
+        await ship(ONE, a.catalogue, a.rollouts, a.filters)
+        await a.catalogue.push("2", b"2")
+        under_way = (await a.rollouts.start("2", share=20)).active
+        results = await asyncio.gather(
+            *(
+                one.rollouts.roll_back("errors", f"says {name}", only=under_way)
+                for one, name in ((a, "a"), (b, "b"), (c, "c"))
+            ),
+            return_exceptions=True,
+        )
+        assert sorted(type(result).__name__ for result in results) == [
+            *("RolloutConflict", "RolloutConflict", "RolloutDocument")
+        ]
+        document = (await c.filters.until(lambda state: bool(state.document and not state.document.active))).document
+        assert document is not None
+        assert [event.kind for event in document.events].count("rolled_back") == 1

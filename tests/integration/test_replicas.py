@@ -1,0 +1,280 @@
+"""Two and three replicas, each a process of its own, on one real etcd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import grpc
+import httpx
+import pytest
+
+from hfi_xds import pb
+from hfi_xds.resource_types import EXTENSION_CONFIG
+from tests.integration.store_support import Relay
+from tests.integration.test_cli_serve import Served, serving
+from tests.integration.test_tls_envoy import answers, bootstrap
+from tests.support.envoy import running_envoy
+from tests.support.etcd import Etcd
+from tests.support.policies import abort_rule, policy
+from tests.support.waiting import eventually, eventually_async
+
+pytestmark = pytest.mark.etcd
+
+DELTA = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+#: A lease of some seconds, on a busy machine.
+GONE_SECONDS = 30.0
+#: A replica says that it is not ready when it has not heard of etcd for 20 s.
+UNREADY_SECONDS = 60.0
+
+
+class Replica:
+    """One of several, asked plainly."""
+
+    def __init__(self, served: Served) -> None:
+        self.served = served
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return httpx.get(f"{self.served.url}{path}", headers=headers, trust_env=False, timeout=20)
+
+    def apply(self, document: dict[str, Any]) -> str:
+        """The version as stored."""
+        answer = httpx.post(f"{self.served.url}/v1/policies", json=document, trust_env=False, timeout=20)
+        assert answer.is_success, answer.text
+        return str(answer.json()["metadata"]["version"])
+
+    def rules(self) -> tuple[str, str, Any]:
+        """Version, epoch and rules, as a proxy is sent them."""
+        answer = self.get("/v1/config/stream?once=true&wait=0s", **{"x-hfi-cluster": "c"})
+        data = json.loads(answer.text.split("data: ", 1)[1])
+        return data["version"], data["epoch"], data["rules"]
+
+    def after(self, version: str, epoch: str) -> str:
+        """How far it vouches for a reader who has that."""
+        position = {"last-event-id": version, "x-hfi-epoch": epoch, "x-hfi-cluster": "c"}
+        return str(self.get("/v1/config/stream?once=true&wait=0s", **position).headers["x-hfi-version"])
+
+    def age_ms(self) -> int:
+        return int(self.get("/v1/config/stream?once=true&wait=0s").headers["x-hfi-age-ms"])
+
+    @property
+    def ready(self) -> bool:
+        return self.get("/v1/health?ready").status_code == 200
+
+    @property
+    def id(self) -> str:
+        [own] = [replica["id"] for replica in self.get("/v1/proxies").json()["replicas"] if replica["self"]]
+        return str(own)
+
+    def replicas(self) -> set[str]:
+        return {replica["id"] for replica in self.get("/v1/proxies").json()["replicas"]}
+
+    def proxies(self) -> dict[str, dict[str, Any]]:
+        return {item["node"]: item for item in self.get("/v1/proxies").json()["items"]}
+
+    def states(self, node: str) -> list[tuple[str, str]]:
+        """What is known of a node's resources: state and digest."""
+        proxy = self.proxies().get(node)
+        return [] if proxy is None else [(found["state"], found["digest"]) for found in proxy["xds"]["resources"]]
+
+    def sent(self) -> float:
+        """Extension configurations sent to anybody."""
+        text = self.get("/v1/metrics?format=prometheus").text
+        found = [line for line in text.splitlines() if line.startswith('hfi_xds_pushes_total{type="ecds"}')]
+        return float(found[0].split()[1]) if found else 0.0
+
+
+class Stream:
+    """An incremental stream of a client that says what the test has it say."""
+
+    def __init__(self, channel: grpc.Channel) -> None:
+        self._said: queue.Queue[pb.DeltaDiscoveryRequest | None] = queue.Queue()
+        call: Any = channel.stream_stream(
+            DELTA,
+            request_serializer=pb.DeltaDiscoveryRequest.SerializeToString,
+            response_deserializer=pb.DeltaDiscoveryResponse.FromString,
+        )
+        self.answers = call(iter(self._said.get, None), timeout=120)
+
+    def hello(self, node: str, **has: str) -> None:
+        self._said.put(
+            pb.DeltaDiscoveryRequest(
+                node=pb.Node(id=node, cluster="c"),
+                type_url=EXTENSION_CONFIG,
+                resource_names_subscribe=["hfi"],
+                initial_resource_versions=has,
+            )
+        )
+
+    def next(self) -> pb.DeltaDiscoveryResponse:
+        response: pb.DeltaDiscoveryResponse = next(self.answers)
+        return response
+
+    def answer(self, response: pb.DeltaDiscoveryResponse, error: str = "") -> None:
+        request = pb.DeltaDiscoveryRequest(type_url=EXTENSION_CONFIG, response_nonce=response.nonce)
+        if error:
+            request.error_detail.code = 3
+            request.error_detail.message = error
+        self._said.put(request)
+
+    def end(self) -> None:
+        self._said.put(None)
+        self.answers.cancel()
+
+
+@contextmanager
+def streaming(replica: Replica) -> Iterator[Stream]:
+    with grpc.insecure_channel(replica.served.xds) as channel:
+        stream = Stream(channel)
+        try:
+            yield stream
+        finally:
+            stream.end()
+
+
+@contextmanager
+def replicas(directory: Path, *etcds: str) -> Iterator[list[Replica]]:
+    """One for each of these endpoints."""
+    with ExitStack() as stack:
+        found = []
+        for number, endpoint in enumerate(etcds):
+            place = directory / f"replica-{number}"
+            place.mkdir()
+            options = ("--store", "etcd", "--etcd", endpoint)
+            found.append(Replica(stack.enter_context(serving(place, *options))))
+        yield found
+
+
+async def test_all_serve_the_same_versions(tmp_path: Path, etcd: Etcd) -> None:
+    with replicas(tmp_path, *[etcd.endpoint] * 3) as three:
+        for number, replica in enumerate(three):
+            newest = replica.apply(policy(f"p{number}", abort_rule(status=500 + number), priority=number))
+        await eventually(lambda: {replica.rules()[0] for replica in three} == {newest}, what="the newest everywhere")
+        first, *others = [replica.rules() for replica in three]
+        assert [rule["policy"] for rule in first[2]] == ["p2", "p1", "p0"]
+        assert others == [first, first]
+        digests = []
+        for replica in three:
+            with streaming(replica) as stream:
+                stream.hello("n1")
+                [resource] = stream.next().resources
+                digests.append(resource.version)
+        assert len(set(digests)) == 1
+        with streaming(three[2]) as stream:
+            stream.hello("n2", hfi=digests[0])
+            await eventually(lambda: three[0].states("n2") == [("acked", digests[0])], what="what it has is known")
+            assert three[2].sent() == 1, "and what it has from another replica is not sent"
+
+
+async def test_each_knows_who_is_connected_to_the_others(tmp_path: Path, etcd: Etcd) -> None:
+    with replicas(tmp_path, *[etcd.endpoint] * 3) as (one, two, three):
+        ids = [replica.id for replica in (one, two, three)]
+        await eventually(lambda: one.replicas() == two.replicas() == three.replicas() == set(ids), within=GONE_SECONDS)
+        with streaming(one) as first, streaming(two) as second:
+            for stream, node in ((first, "ns/n1"), (second, "n2")):
+                stream.hello(node)
+                stream.answer(stream.next(), error="no" if node == "n2" else "")
+
+            def seen() -> list[tuple[str, str, str]]:
+                return [
+                    (node, proxy["xds"]["replica"], resource["state"])
+                    for node, proxy in three.proxies().items()
+                    for resource in proxy["xds"]["resources"]
+                ]
+
+            await eventually(lambda: seen() == [("n2", ids[1], "nacked"), ("ns/n1", ids[0], "acked")])
+            assert three.get("/v1/proxies/ns/n1").json()["connected"]
+            one.served.process.kill()
+            one.served.process.wait()
+            await eventually(lambda: [node for node, *_ in seen()] == ["n2"], within=GONE_SECONDS, what="its end")
+            assert two.served.end() == 0
+            await eventually(lambda: seen() == [], what="the goodbye")
+            assert three.replicas() == {ids[2]}
+    assert etcd.ctl("get", "--prefix", "/hfi/status/", "--keys-only").split() in ([], [f"/hfi/status/{ids[2]}"])
+
+
+async def test_no_replica_believes_what_another_knows_better(tmp_path: Path, etcd: Etcd) -> None:
+    with replicas(tmp_path, *[etcd.endpoint] * 2) as (one, two):
+        with streaming(one) as stream:
+            stream.hello("n1")
+            response = stream.next()
+            version = response.resources[0].version
+            stream.answer(response, error="Unable to create Wasm plugin")
+            await eventually(lambda: one.states("n1") == [("nacked", version)])
+        await eventually(lambda: etcd.ctl("get", "--prefix", "/hfi/rejections/", "--keys-only").strip() != "")
+        place = tmp_path / "restarted"
+        place.mkdir()
+        with serving(place, "--store", "etcd", "--etcd", etcd.endpoint) as served:
+            for replica in (two, Replica(served)):
+                with streaming(replica) as stream:
+                    stream.hello("n1", hfi=version)
+                    await eventually(
+                        lambda replica=replica: replica.states("n1") == [("not_applied", version)]  # type: ignore[misc]
+                    )
+
+
+@pytest.mark.envoy
+async def test_an_envoy_goes_on_with_the_next_and_the_next(tmp_path: Path, etcd: Etcd) -> None:
+    """Each replica that it is connected to is killed in turn; what it has is not sent again, and changes arrive."""
+    with replicas(tmp_path, *[etcd.endpoint] * 3) as left:
+        left[0].apply(policy("p", abort_rule(status=500)))
+        text = bootstrap([replica.served for replica in left])
+        async with running_envoy(text, tmp_path / "envoy") as envoy:
+            await answers(envoy, 500)
+            for status in (501, 502):
+
+                def holder() -> Replica | None:
+                    ids = {replica.id: replica for replica in left}
+                    return ids.get(left[0].proxies().get("n1", {"xds": {"replica": ""}})["xds"]["replica"])
+
+                gone = await eventually(holder, within=GONE_SECONDS, what="who holds its stream")
+                assert gone is not None
+                sent = [replica.sent() for replica in left if replica is not gone]
+                left.remove(gone)
+                gone.served.process.kill()
+                gone.served.process.wait()
+                left[0].apply(policy("p", abort_rule(status=status)))
+                await answers(envoy, status)
+                digest = await eventually(lambda: left[-1].states("n1"), within=GONE_SECONDS, what="its new stream")
+                assert [state for state, _ in digest] == ["acked"]
+                assert [replica.sent() for replica in left] == sent
+            assert await envoy.stat("wasmcustom.hfi.errors") in (None, 0)
+
+
+async def test_a_replica_without_etcd_says_so_serves_on_and_catches_up(tmp_path: Path, etcd: Etcd) -> None:
+    async with Relay(etcd.client_port) as relay:
+        with ExitStack() as stack:
+            # Whatever waits for a replica waits in a thread: the relay needs the loop meanwhile.
+            one, two = await asyncio.to_thread(stack.enter_context, replicas(tmp_path, etcd.endpoint, relay.endpoint))
+            name = await asyncio.to_thread(lambda: two.id)
+            before = one.apply(policy("before", abort_rule()))
+            await true(lambda: two.rules()[0] == before, what="the first change")
+            await true(lambda: two.ready and two.age_ms() == 0, what="that it is ready")
+            await relay.down()
+            await true(lambda: not two.ready, within=UNREADY_SECONDS, what="that it is not ready")
+            assert (await asyncio.to_thread(two.get, "/v1/health")).json()["troubles"]
+            await true(lambda: one.ready, what="that the other one is ready")
+            newest = one.apply(policy("after", abort_rule()))
+            etcd.ctl("compact", newest)
+            assert (await asyncio.to_thread(two.rules))[0] == before, "what it has, it serves"
+            assert await asyncio.to_thread(two.age_ms) > 10_000
+            await true(lambda: name not in one.replicas(), within=GONE_SECONDS, what="the end of its lease")
+            relay.up()
+            await true(lambda: two.rules()[2] == one.rules()[2], what="all that it has missed")
+            # It has read the store anew, and so is at its newest revision, which need not be of a policy. A proxy that
+            # goes from it to the other one is not told that this one is behind.
+            position = two.rules()[0]
+            assert int(position) >= int(newest)
+            assert int(one.after(position, two.rules()[1])) >= int(position)
+            await true(lambda: two.ready and two.age_ms() == 0, what="that it is ready again")
+            await true(lambda: name in one.replicas(), what="its return")
+
+
+async def true(condition: Callable[[], bool], *, within: float = 30.0, what: str) -> None:
+    """Wait for something of which a replica is asked."""
+    await eventually_async(lambda: asyncio.to_thread(condition), within=within, what=what)
