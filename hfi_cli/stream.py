@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 
@@ -12,6 +11,7 @@ import httpx
 from hfi_cli.answers import Update
 from hfi_cli.connection import HttpConnection
 from hfi_cli.errors import NotReachable, Refused
+from hfi_core.backoff import Backoff
 
 RECONNECT_SECONDS = (0.1, 5.0)
 _PATH = "/v1/config/stream"
@@ -27,7 +27,7 @@ def updates(
     """
     headers = dict(asking)
     read_once = False
-    pause, longest = RECONNECT_SECONDS
+    backoff = Backoff(*RECONNECT_SECONDS)
     while True:
         try:
             with connection.events(_PATH, headers) as events:
@@ -37,7 +37,7 @@ def updates(
                     update = _update(event.data)
                     read_once = True
                     headers |= {"last-event-id": update.version, "x-hfi-epoch": update.epoch}
-                    pause = RECONNECT_SECONDS[0]
+                    backoff.reset()
                     yield update
             raise NotReachable(f"{connection.server} has ended the stream")
         except NotReachable as error:
@@ -50,8 +50,7 @@ def updates(
             trouble = NotReachable(str(error))  # A replica that is stopping, or has not read its store yet.
         if lost is not None:
             lost(trouble)
-        time.sleep(pause * random.uniform(0.5, 1.0))
-        pause = min(longest, pause * 2)
+        time.sleep(backoff.next())
 
 
 def _update(data: str) -> Update:

@@ -7,23 +7,17 @@ Reads come from the snapshot: they go on while the store is away, and show what 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict
+from hfi_core.errors import PolicyNotFound, VersionConflict
 from hfi_core.feed import Feed
 from hfi_core.policy.model import Policy
 from hfi_core.policy.stored import StoredPolicy, encode, policy_end_ms
 from hfi_core.policy.validation import EngineCheck, validate
-from hfi_core.snapshot import Snapshot
 from hfi_core.store.protocol import Store
-
-#: How long a write waits to be seen in this replica's snapshot. Past it the write is done all the same.
-READ_YOUR_WRITE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +75,25 @@ class PolicyService:
                 if expected is not None:
                     raise
                 continue  # Somebody wrote between the read and the write, and the caller holds no lock: again.
-            await self._seen(written.version)
+            await self._feed.seen(written.version)
             return Applied(StoredPolicy(policy, written.version, applied_at), created=entry is None)
 
     async def delete(self, name: str, *, expected: int | None = None) -> int:
         """Remove, and answer the revision. Raises :class:`~hfi_core.errors.PolicyNotFound` and the like."""
         revision = await self._store.delete(name, expected=expected)
-        await self._seen(revision)
+        await self._feed.seen(revision)
         return revision
 
     def get(self, name: str) -> StoredPolicy:
         """One policy as served. Raises :class:`~hfi_core.errors.PolicyNotFound`."""
-        stored = self._snapshot().policies.get(name)
+        stored = self._feed.required().policies.get(name)
         if stored is None:
             raise PolicyNotFound(name)
         return stored
 
     def list(self, labels: Mapping[str, str] | None = None, *, limit: int = 100, after: str = "") -> Page:
         """Policies whose labels include ``labels``, by name, beginning behind ``after``."""
-        snapshot = self._snapshot()
+        snapshot = self._feed.required()
         wanted = dict(labels or {})
         found = [
             stored
@@ -108,14 +102,3 @@ class PolicyService:
         ]
         page = tuple(found[:limit])
         return Page(page, page[-1].name if len(found) > limit else None, snapshot.version)
-
-    def _snapshot(self) -> Snapshot:
-        current = self._feed.current
-        if current is None:
-            raise StoreUnavailable(self._feed.trouble or "the store has not been read yet")
-        return current
-
-    async def _seen(self, version: int) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READ_YOUR_WRITE_SECONDS):
-                await self._feed.reached(version)

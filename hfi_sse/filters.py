@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from hfi_core.errors import ModuleNotFound, StoreUnavailable
+from hfi_core.errors import ModuleNotFound
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.manifest import MAX_MODULE_BYTES, Manifest
 from hfi_core.filters.state import FilterState
@@ -19,8 +17,6 @@ from hfi_sse.media import answer, read_bytes
 
 #: What a module comes in and goes out as; registered.
 WASM = "application/wasm"
-#: How long a write waits to be seen by this replica. Past it the write is done all the same.
-READ_YOUR_WRITE_SECONDS = 2.0
 
 
 class FilterRoutes:
@@ -33,7 +29,7 @@ class FilterRoutes:
     async def list(self, request: Request) -> Response:
         """Every module, the newest push first."""
         params.only(request, ())
-        state = self._state()
+        state = self._filters.required()
         modules = sorted(state.modules.values(), key=lambda manifest: (-manifest.pushed_at_ms, manifest.version))
         items = [_json(manifest, state) for manifest in modules]
         return await answer(request, {"items": items, "next": None, "version": str(state.revision)})
@@ -45,7 +41,7 @@ class FilterRoutes:
         if request.headers.get("accept", "").strip().lower() == WASM:
             code = await self._catalogue.code(manifest)
             return Response(code, media_type=WASM, headers={"etag": f'"{manifest.digest}"', "vary": "accept"})
-        return await answer(request, _json(manifest, self._state()))
+        return await answer(request, _json(manifest, self._filters.required()))
 
     async def put(self, request: Request) -> Response:
         """Take a module in."""
@@ -53,9 +49,7 @@ class FilterRoutes:
         code = await read_bytes(request, WASM, MAX_MODULE_BYTES)
         version = request.path_params["version"]
         pushed = await self._catalogue.push(version, code, query.get("note", ""))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READ_YOUR_WRITE_SECONDS):
-                await self._filters.until(lambda state: version in state.modules)
+        await self._filters.shown(lambda state: version in state.modules)
         headers = {"location": f"/v1/filters/{version}"}
         return await answer(
             request,
@@ -66,16 +60,10 @@ class FilterRoutes:
 
     def _manifest(self, request: Request) -> Manifest:
         version = request.path_params["version"]
-        manifest = self._state().modules.get(version)
+        manifest = self._filters.required().modules.get(version)
         if manifest is None:
             raise ModuleNotFound(version)
         return manifest
-
-    def _state(self) -> FilterState:
-        state = self._filters.current
-        if state is None:
-            raise StoreUnavailable(self._filters.trouble or "the filters have not been read yet")
-        return state
 
 
 def _json(manifest: Manifest, state: FilterState) -> dict[str, Any]:

@@ -6,7 +6,6 @@ has made of it, or is told why that cannot be. What is served changes when the s
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import secrets
@@ -16,7 +15,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import ModuleNotFound, RolloutConflict, StoreError, StoreUnavailable, VersionConflict
+from hfi_core.errors import ModuleNotFound, RolloutConflict, StoreError, VersionConflict
 from hfi_core.filters import rollout
 from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollout import Cause, Limits, Rollout, RolloutDocument
@@ -26,9 +25,6 @@ from hfi_core.policy.model import Selector
 from hfi_core.store.protocol import Store
 
 log = logging.getLogger(__name__)
-
-#: How long a write waits to be seen by this replica. Past it the write is done all the same.
-READ_YOUR_WRITE_SECONDS = 2.0
 
 
 class RolloutService:
@@ -46,10 +42,7 @@ class RolloutService:
 
     def state(self) -> FilterState:
         """What this replica sees. Raises :class:`~hfi_core.errors.StoreUnavailable` before the first reading."""
-        state = self._filters.current
-        if state is None:
-            raise StoreUnavailable(self._filters.trouble or "the filters have not been read yet")
-        return state
+        return self._filters.required()
 
     async def begin(self, module: Manifest) -> None:
         """Make the module the stable one, in a store where there is none yet."""
@@ -111,7 +104,5 @@ class RolloutService:
             log.info("rollout of the filter module: %s: %s", event.kind, event.detail)
             if event.cause is not None:
                 self.rolled_back[event.cause] += 1
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(READ_YOUR_WRITE_SECONDS):
-                    await self._filters.reached(written.version)
+            await self._filters.seen(written.version)
             return changed

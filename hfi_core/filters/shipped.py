@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 
+from hfi_core.backoff import Backoff
 from hfi_core.errors import ModuleConflict, ModuleUnavailable, StoreError
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.manifest import Manifest
@@ -32,7 +32,7 @@ async def ship(
     Under its own version; where that is another module already, which happens to who builds HFI from its sources, under
     ``<version>+<digest>``. What is stable already stays so: a newer package changes no proxies by being installed.
     """
-    pause, longest = RETRY_SECONDS
+    backoff = Backoff(*RETRY_SECONDS)
     while True:
         try:
             state = await filters.reached(0)
@@ -42,8 +42,7 @@ async def ship(
         except (StoreError, ModuleConflict, ModuleUnavailable) as error:
             # A conflict is with somebody who pushes the same bytes just now: soon we see under which version.
             log.warning("the filter module of this package is not in the catalogue yet: %s", error)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))
-            pause = min(longest, pause * 2)
+            await asyncio.sleep(backoff.next())
     document = (await filters.until(lambda state: state.document is not None)).document
     if document is not None and document.stable.digest != manifest.digest:
         log.warning(

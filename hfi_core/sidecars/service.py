@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from dataclasses import dataclass
 from typing import Any
 
-from hfi_core.errors import PolicyNotFound, SidecarConflict, SidecarNotFound, StoreUnavailable, VersionConflict
+from hfi_core.errors import PolicyNotFound, SidecarConflict, SidecarNotFound, VersionConflict
 from hfi_core.following import Follower
 from hfi_core.sidecars.document import SidecarDocument, Sidecars, StoredSidecar, encode
 from hfi_core.store.protocol import Store
 
 #: The store's room for them.
 ROOM = "sidecars"
-#: How long a write waits to be seen here. Past it the write is done all the same.
-READ_YOUR_WRITE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +48,7 @@ class SidecarService:
                 written = await self._store.put(sidecar.name, encode(sidecar), expected=actual)
             except VersionConflict:
                 continue  # Somebody wrote between the read and the write: compare again.
-            await self._seen(written.version)
+            await self._followed.seen(written.version)
             return Applied(StoredSidecar(sidecar, written.version), entry is None)
 
     async def delete(self, name: str) -> int:
@@ -61,27 +57,16 @@ class SidecarService:
             revision = await self._store.delete(name)
         except PolicyNotFound as error:
             raise SidecarNotFound(name) from error
-        await self._seen(revision)
+        await self._followed.seen(revision)
         return revision
 
     def get(self, name: str) -> StoredSidecar:
         """One of them as served. Raises :class:`~hfi_core.errors.SidecarNotFound`."""
-        stored = self._all().by_cluster.get(name)
+        stored = self._followed.required().by_cluster.get(name)
         if stored is None:
             raise SidecarNotFound(name)
         return stored
 
     def list(self) -> tuple[StoredSidecar, ...]:
         """All of them, by name."""
-        return tuple(self._all().by_cluster.values())
-
-    def _all(self) -> Sidecars:
-        current = self._followed.current
-        if current is None:
-            raise StoreUnavailable(self._followed.trouble or "the store has not been read yet")
-        return current
-
-    async def _seen(self, version: int) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(READ_YOUR_WRITE_SECONDS):
-                await self._followed.reached(version)
+        return tuple(self._followed.required().by_cluster.values())

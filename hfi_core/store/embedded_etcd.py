@@ -17,12 +17,12 @@ import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hfi_core.backoff import Backoff
 from hfi_core.errors import SettingsInvalid, StoreError, StoreUnavailable
 from hfi_core.store import leash
 from hfi_core.store.binary import find_binary
 from hfi_core.store.data_dir import DataDirLock
 from hfi_core.store.etcd_client import EtcdClient
-from hfi_core.store.etcd_client.backoff import Backoff
 from hfi_core.store.settings import EtcdSettings
 
 log = logging.getLogger(__name__)

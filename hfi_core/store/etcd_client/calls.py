@@ -13,8 +13,8 @@ from typing import cast
 
 from grpc.aio import AioRpcError
 
+from hfi_core.backoff import Backoff
 from hfi_core.errors import StoreUnavailable
-from hfi_core.store.etcd_client.backoff import Backoff
 from hfi_core.store.etcd_client.channels import Channels
 from hfi_core.store.etcd_client.failures import Verdict, translate, verdict
 from hfi_core.store.etcd_client.methods import AUTHENTICATE, Method, Q, R

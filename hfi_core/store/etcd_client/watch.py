@@ -22,8 +22,8 @@ from typing import cast
 
 from grpc import aio
 
+from hfi_core.backoff import Backoff
 from hfi_core.errors import StoreDenied, StoreUnavailable, WatchCompacted
-from hfi_core.store.etcd_client.backoff import Backoff
 from hfi_core.store.etcd_client.calls import Caller
 from hfi_core.store.etcd_client.channels import Channels
 from hfi_core.store.etcd_client.failures import is_token_refused, translate

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import httpx
@@ -202,7 +203,7 @@ def test_the_stream_goes_on_where_it_was(plane: FakePlane, client: HfiClient, hu
 def test_pauses_grow_to_a_bound_and_shrink_after_an_event(
     plane: FakePlane, client: HfiClient, hurried: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream_module.random, "uniform", lambda low, high: high)
+    monkeypatch.setattr(random, "uniform", lambda low, high: high)
     plane.on("GET", "/v1/config/stream", events(event(1)), *[events()] * 7, *[events(event(n)) for n in (2, 3)])
     stream = client.stream()
     assert [next(stream).version for _ in range(3)] == ["1", "2", "3"]

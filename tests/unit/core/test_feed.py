@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from hfi_core import feed as feed_module
+from hfi_core import newest
 from hfi_core.errors import StoreUnavailable, WatchCompacted
 from hfi_core.feed import Feed
 from hfi_core.policy.model import Policy
@@ -164,7 +164,7 @@ async def following(store: MemoryStore, clock: Clock) -> AsyncIterator[Feed]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(feed_module, "RELIST_BACKOFF_SECONDS", (0.001, 0.004))
+    monkeypatch.setattr(newest, "RELIST_BACKOFF_SECONDS", (0.001, 0.004))
 
 
 @pytest.mark.usefixtures("quick")

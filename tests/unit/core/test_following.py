@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from hfi_core import following
+from hfi_core import newest
 from hfi_core.errors import StoreUnavailable
 from hfi_core.following import Follower
 from hfi_core.store.memory import MemoryStore
@@ -75,7 +75,7 @@ async def test_who_follows_skips_to_the_newest(store: Flaky) -> None:
 async def test_after_compaction_and_while_the_store_is_away_it_catches_up(
     store: Flaky, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(following, "RELIST_BACKOFF_SECONDS", (0.001, 0.01))
+    monkeypatch.setattr(newest, "RELIST_BACKOFF_SECONDS", (0.001, 0.01))
     async with followed(store) as things:
         await things.reached(0)
         store.away = True

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hfi_core import policies as policies_module
+from hfi_core import newest
 from hfi_core.errors import PolicyInvalid, PolicyNotFound, Problem, StoreUnavailable, VersionConflict
 from hfi_core.feed import Feed
 from hfi_core.policies import PolicyService
@@ -128,7 +128,7 @@ async def test_nothing_can_be_read_before_the_store_has_been(store: MemoryStore)
 async def test_a_write_is_done_even_when_the_feed_does_not_show_it(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(policies_module, "READ_YOUR_WRITE_SECONDS", 0.01)
+    monkeypatch.setattr(newest, "READ_YOUR_WRITE_SECONDS", 0.01)
     service = PolicyService(store, Feed(store), no_problems)
     async with asyncio.timeout(5):
         applied = await service.apply(policy("p"))

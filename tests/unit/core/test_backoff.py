@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from hfi_core.store.etcd_client.backoff import Backoff
+from hfi_core.backoff import Backoff
 
 
 @pytest.mark.parametrize(("share", "waits"), [(0.5, [0.5, 1, 2, 2.5, 2.5]), (1.0, [1, 2, 4, 5, 5])])
