@@ -24,25 +24,19 @@ from hfi_xds.ledger import Ledger
 from hfi_xds.messages import WILDCARD, DeltaRequest, DeltaResponse
 from hfi_xds.resource_types import TypeRules
 from hfi_xds.resources import Resource
+from hfi_xds.subscription import Subscription
 
 
-class DeltaSubscription:
+class DeltaSubscription(Subscription):
     """What a client wants of one type, and what it has."""
 
     def __init__(self, type_url: str, rules: TypeRules, ledger: Ledger) -> None:
-        self._type_url = type_url
-        self._rules = rules
-        self._ledger = ledger
-        self._begun = False
-        self._wildcard = False
+        super().__init__(type_url, rules, ledger)
         self._names: set[str] = set()
         self._has: dict[str, str] = {}
-        self._owed: set[str] = set()
         #: Versions that the client came with and that have not been reported yet.
         self._claimed: dict[str, str] = {}
-        self._owes_response = False
         self._owes_all = False
-        self._again = False
         self._beats = False
         self._beat: tuple[str, tuple[str, ...]] = ("", ())
         #: What the client came with: while it may still point to it, it is not told that it is gone.
@@ -53,27 +47,6 @@ class DeltaSubscription:
     def size(self) -> int:
         """How many names are remembered: subscribed, owed an answer, or brought by the client."""
         return len(self._names | self._owed | self._has.keys())
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the client has yet to answer what it was sent."""
-        return self._ledger.waiting
-
-    def taken(self, available: Mapping[str, Resource]) -> bool:
-        """Whether the client has answered all that it was sent, and has rejected nothing of this."""
-        return not self._ledger.waiting and not any(map(self._ledger.refused, available.values()))
-
-    def has(self, resource: Resource) -> bool:
-        """Whether the client has said that it has exactly this."""
-        return self._ledger.held(resource)
-
-    def refused(self, resource: Resource) -> bool:
-        """Whether the client has rejected exactly this on this stream."""
-        return self._ledger.refused(resource)
-
-    def again(self) -> None:
-        """The client needs once more what it was sent."""
-        self._again = True
 
     def heartbeat(self) -> None:
         """What the client has is to live on."""

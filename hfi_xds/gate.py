@@ -7,11 +7,12 @@ end first: each has an event by which it is woken, for news and for this.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import grpc
+
+from hfi_xds.wakes import Wakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Gate:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._wakes: set[asyncio.Event] = set()
+        self._wakes = Wakes()
         self._closed = False
 
     @property
@@ -47,17 +48,11 @@ class Gate:
             return STOPPING
         return FULL if len(self._wakes) >= self._limit else None
 
-    @contextmanager
-    def holding(self, wake: asyncio.Event) -> Iterator[None]:
+    def holding(self, wake: asyncio.Event) -> AbstractContextManager[None]:
         """A stream, for as long as the block runs."""
-        self._wakes.add(wake)
-        try:
-            yield
-        finally:
-            self._wakes.discard(wake)
+        return self._wakes.holding(wake)
 
     def close(self) -> None:
         """Ask every stream to end, and let no other begin."""
         self._closed = True
-        for wake in self._wakes:
-            wake.set()
+        self._wakes.set()

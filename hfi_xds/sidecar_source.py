@@ -14,14 +14,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence, Set
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 
 from hfi_core.sidecars.model import Sidecar, Wish, complete
 from hfi_xds.messages import Hello
 from hfi_xds.resources import Resource, ResourceSnapshot
 from hfi_xds.sidecar_resources import TYPES, sidecar_resources
+from hfi_xds.wakes import Wakes
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class SidecarSource:
         self._built: OrderedDict[Sidecar, Sequence[Resource]] = OrderedDict()
         self._building: dict[Sidecar, asyncio.Task[None]] = {}
         self._whole: OrderedDict[int, _Base] = OrderedDict()
-        self._followers: set[asyncio.Event] = set()
+        self._followers = Wakes()
 
     def publish(self, wishes: Mapping[str, Wish], unreadable: Set[str] = frozenset()) -> None:
         """These are the documents now, by cluster; of ``unreadable`` clusters it is not known what they say."""
@@ -61,7 +62,7 @@ class SidecarSource:
         if (wishes, unreadable) == (self._wishes, self._unreadable):
             return
         self._wishes, self._unreadable = wishes, unreadable
-        self._wake()
+        self._followers.set()
 
     def add_to(self, snapshot: ResourceSnapshot, hello: Hello) -> ResourceSnapshot:
         """What this node is served, its sidecar included. The same value each time that nothing has changed."""
@@ -88,7 +89,7 @@ class SidecarSource:
             del self._building[sidecar]
         if len(self._built) > MAX_BUILT:
             self._built.popitem(last=False)
-        self._wake()
+        self._followers.set()
 
     def _joined(
         self, snapshot: ResourceSnapshot, sidecar: Sidecar | None, resources: Sequence[Resource]
@@ -106,18 +107,9 @@ class SidecarSource:
             base.joined[sidecar] = snapshot.joined(resources, types=TYPES)
         return base.joined[sidecar]
 
-    def _wake(self) -> None:
-        for follower in self._followers:
-            follower.set()
-
-    @contextmanager
-    def following(self, wake: asyncio.Event) -> Iterator[None]:
+    def following(self, wake: asyncio.Event) -> AbstractContextManager[None]:
         """While the block runs, ``wake`` is set at each change."""
-        self._followers.add(wake)
-        try:
-            yield
-        finally:
-            self._followers.discard(wake)
+        return self._followers.holding(wake)
 
     async def close(self) -> None:
         """Wait for what is being made; a thread cannot be taken back."""

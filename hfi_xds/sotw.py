@@ -21,25 +21,19 @@ from hfi_xds.ledger import Ledger
 from hfi_xds.messages import WILDCARD, SotwRequest, SotwResponse
 from hfi_xds.resource_types import TypeRules
 from hfi_xds.resources import Resource, combined_version
+from hfi_xds.subscription import Subscription
 
 
-class SotwSubscription:
+class SotwSubscription(Subscription):
     """What a client wants of one type, and what it was sent."""
 
     def __init__(self, type_url: str, rules: TypeRules, ledger: Ledger) -> None:
-        self._type_url = type_url
-        self._rules = rules
-        self._ledger = ledger
-        self._begun = False
+        super().__init__(type_url, rules, ledger)
         self._named = False
-        self._wildcard = False
         self._names: frozenset[str] = frozenset()
         self._last_nonce = ""
         self._sent: dict[str, str] = {}
-        self._owed: set[str] = set()
-        self._owes_response = False
         self._held: set[str] = set()
-        self._again = False
         #: What the client runs, as far as is known: to keep it alive, it is sent whole.
         self._runs: dict[str, Resource] = {}
         self._last_sent: dict[str, Resource] = {}
@@ -49,27 +43,6 @@ class SotwSubscription:
     def size(self) -> int:
         """How many names are subscribed."""
         return len(self._names)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the client has yet to answer what it was sent."""
-        return self._ledger.waiting
-
-    def taken(self, available: Mapping[str, Resource]) -> bool:
-        """Whether the client has answered all that it was sent, and has rejected nothing of this."""
-        return not self._ledger.waiting and not any(map(self._ledger.refused, available.values()))
-
-    def has(self, resource: Resource) -> bool:
-        """Whether the client has said that it has exactly this."""
-        return self._ledger.held(resource)
-
-    def refused(self, resource: Resource) -> bool:
-        """Whether the client has rejected exactly this on this stream."""
-        return self._ledger.refused(resource)
-
-    def again(self) -> None:
-        """The client needs once more what it was sent."""
-        self._again = True
 
     def heartbeat(self) -> None:
         """What the client has is to live on."""

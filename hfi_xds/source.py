@@ -6,11 +6,11 @@ One value, newest only. A publisher never waits for a stream, and a stream that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 from hfi_core.snapshot import NodeIdentity
 from hfi_xds.resources import ResourceSnapshot, Served
+from hfi_xds.wakes import Wakes
 
 #: Changes that come so close together go out as one; short beside a push to Envoy and long beside a burst of writes.
 DEBOUNCE_SECONDS = 0.015
@@ -24,7 +24,7 @@ class ResourceSource:
         self._debounce_seconds = debounce_seconds
         self._pending: Served | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._followers: set[asyncio.Event] = set()
+        self._followers = Wakes()
 
     @property
     def current(self) -> Served | None:
@@ -55,8 +55,7 @@ class ResourceSource:
         if snapshot is None or snapshot == self._current:
             return
         self._current = snapshot
-        for follower in self._followers:
-            follower.set()
+        self._followers.set()
 
     async def ready(self) -> None:
         """Return when there is something to serve."""
@@ -66,11 +65,6 @@ class ResourceSource:
                 await wake.wait()
                 wake.clear()
 
-    @contextmanager
-    def following(self, wake: asyncio.Event) -> Iterator[None]:
+    def following(self, wake: asyncio.Event) -> AbstractContextManager[None]:
         """While the block runs, ``wake`` is set at each change."""
-        self._followers.add(wake)
-        try:
-            yield
-        finally:
-            self._followers.discard(wake)
+        return self._followers.holding(wake)
