@@ -15,8 +15,9 @@ pub enum Tally {
 
 /// The counts of a proxy.
 pub trait Tallies {
-    /// Counts one more, and says how many there were before. `None` when the rule was applied anew meanwhile, or
-    /// when others count so fast that this one does not get through: then the rule does not fire. Once the count of
+    /// Counts one more, and says how many there were before. `None` when the rule was applied anew meanwhile, when
+    /// it has fired as often as it may, or when others count so fast that this one does not get through: then the
+    /// rule does not fire. Once the count of
     /// [`Tally::Fired`] has reached the rule's `times` it need not go on: all that is asked is whether it has.
     fn count(&mut self, rule: &Rule, tally: Tally) -> Option<u64>;
 

@@ -105,6 +105,12 @@ pub fn set_snapshot(written: &[u8]) {
 pub fn count(rule: &Rule, tally: Tally) -> Option<u64> {
     update(&format!("hfi.count.{}/{}", rule.policy, rule.name), |written| {
         let found = written.as_deref().and_then(Count::decode);
+        // Every request that matches comes here, for as long as the policy is there: no more than a look, then.
+        if let (Tally::Fired, Some(times), Some(count)) = (tally, rule.fault.times, found)
+            && count.is_spent(rule.applied_at_ms, times)
+        {
+            return None;
+        }
         let (count, before) = Count::one_more(found, rule.applied_at_ms, tally)?;
         Some((count.encode(), before))
     })

@@ -35,6 +35,12 @@ impl Count {
         Some((count, before))
     }
 
+    /// Whether a rule that was applied then has fired as often as it may: there is nothing to count any more.
+    #[must_use]
+    pub fn is_spent(&self, applied_at_ms: u64, times: u64) -> bool {
+        self.applied_at_ms == applied_at_ms && self.fired >= times
+    }
+
     /// As written to shared data.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
@@ -76,6 +82,19 @@ mod tests {
         ];
         for (about, found, tally, expected) in table {
             assert_eq!(Count::one_more(found, 5, tally), expected, "{about}");
+        }
+    }
+
+    #[test]
+    fn is_spent_when_it_has_fired_often_enough_since_it_was_applied() {
+        let table = [
+            (count(5, 9, 2), true),
+            (count(5, 9, 3), true),
+            (count(5, 9, 1), false),
+            (count(4, 9, 2), false),
+        ];
+        for (count, expected) in table {
+            assert_eq!(count.is_spent(5, 2), expected, "{count:?}");
         }
     }
 
