@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 from harness import HOST, Bench, BenchmarkError, Started, command, fetch, free_ports, wait_for
 
-from hfi_cli.address import Address
 from hfi_cli.bootstrap import Sidecar, sidecar
+from hfi_core.address import Address
 
 #: HFI's own entry among a listener's filters.
 FILTER = "hfi"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from hfi_cli.answers import Applied
 from hfi_cli.client import HfiClient
 from hfi_cli.documents import Located
 from hfi_cli.errors import ClientError, Refused
 from hfi_cli.rollout import selector
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +55,12 @@ class Failure:
         ]
 
 
-def try_all(client: HfiClient, documents: Sequence[Located]) -> tuple[list[Applied], list[Failure]]:
-    """A dry run of every document; of the bad ones all, and not only the first."""
+def try_all(apply: Callable[[Any], T], documents: Sequence[Located]) -> tuple[list[T], list[Failure]]:
+    """What ``apply``, as a rule a dry run, makes of each document; of the bad ones all, and not only the first."""
     good, bad = [], []
     for located in documents:
         try:
-            good.append(client.apply(located.document, dry_run=True))
+            good.append(apply(located.document))
         except Refused as error:
             bad.append(Failure(located, error))
     return good, bad

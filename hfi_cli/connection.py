@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 import httpx
 from httpx_sse import EventSource, ServerSentEvent, SSEError
 
-from hfi_cli.address import Address
 from hfi_cli.errors import NotReachable, Refused
 from hfi_cli.tls import ClientTls
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 
 #: How many items a page has.

@@ -21,12 +21,12 @@ from typing import Any, NoReturn, Self
 
 from prometheus_client import CollectorRegistry
 
-from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
 from hfi_cli.module_life import ModuleLife
 from hfi_cli.replica_life import ReplicaLife
 from hfi_cli.settings import ServeSettings, StoreSettings
 from hfi_cli.sidecar_life import SidecarLife
+from hfi_core.address import Address
 from hfi_core.dataplane import DataPlane
 from hfi_core.errors import HfiError
 from hfi_core.expiry import ExpirationRegistry

@@ -29,6 +29,14 @@ OutputOption = Annotated[
     Output | None, typer.Option("--output", "-o", help=OUTPUT_HELP, show_default=False, rich_help_panel="Global")
 ]
 
+FilesOption = Annotated[
+    list[str],
+    typer.Option(
+        "--file", "-f", metavar="FILE|DIR|-", help="YAML or JSON; may be given several times.", show_default=False
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Let the server check everything, and write nothing.")]
+
 
 @dataclass(frozen=True, slots=True)
 class Globals:

@@ -9,8 +9,8 @@ from typing import Self
 
 from pydantic import ValidationError
 
-from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 from hfi_core.modules.filter_config import FilterConfig
 from hfi_core.store.settings import EtcdSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hfi_cli.address import Address
 from hfi_cli.bootstrap.settings import ClientTls, Sidecar
+from hfi_core.address import Address
 from hfi_core.modules.filter_config import HTTP_CLUSTER, XDS_CLUSTER
 from hfi_xds.scalars import endpoints, scalar
 

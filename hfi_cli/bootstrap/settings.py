@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
-from hfi_cli.address import Address
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 from hfi_xds.chain import STDOUT
 

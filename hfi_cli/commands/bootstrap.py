@@ -91,7 +91,7 @@ def bootstrap(
 ) -> None:
     """Print an Envoy bootstrap with HFI's filter in front of one application."""
     from hfi_cli import bootstrap as texts
-    from hfi_cli.address import Address
+    from hfi_core.address import Address
 
     with errors_to_exit_codes():
         if minimal and snippet:

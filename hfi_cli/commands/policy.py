@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +14,17 @@ from hfi_cli.choices import Output
 from hfi_cli.commands.completion import policy_names
 from hfi_cli.console import err, out, show_data
 from hfi_cli.errors import ClientError, ExitCode, UsageError
-from hfi_cli.session import OutputOption, ServerOption, Session, complain, connect, exit_code, pairs
+from hfi_cli.session import (
+    DryRunOption,
+    FilesOption,
+    OutputOption,
+    ServerOption,
+    Session,
+    complain,
+    connect,
+    exit_code,
+    pairs,
+)
 from hfi_cli.waiting import DEFAULT_TIMEOUT, Timeout, Wait, Waiting
 
 if TYPE_CHECKING:
@@ -27,15 +38,8 @@ Name = Annotated[str, typer.Argument(help="The policy's name.", autocompletion=p
 @app.command(cls=Waiting)
 def apply(
     ctx: typer.Context,
-    files: Annotated[
-        list[str],
-        typer.Option(
-            "--file", "-f", metavar="FILE|DIR|-", help="YAML or JSON; may be given several times.", show_default=False
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Let the server check everything, and write nothing.")
-    ] = False,
+    files: FilesOption,
+    dry_run: DryRunOption = False,
     wait: Wait = False,
     timeout: Timeout = DEFAULT_TIMEOUT,
     server: ServerOption = None,
@@ -47,7 +51,7 @@ def apply(
     with connect(ctx, server, output) as session:
         seconds = waiting.seconds(timeout)
         located = documents.read(files)
-        tried, bad = applying.try_all(session.client, located)
+        tried, bad = applying.try_all(partial(session.client.apply, dry_run=True), located)
         if bad:
             _refuse(bad, len(located))
         if dry_run:

@@ -180,8 +180,8 @@ def serve(
     import os
 
     from hfi_cli import logs, signals
-    from hfi_cli.address import Address
     from hfi_cli.settings import Limits, ServeSettings, StoreSettings, TlsSettings, filter_settings
+    from hfi_core.address import Address
 
     with errors_to_exit_codes():
         settings = ServeSettings(

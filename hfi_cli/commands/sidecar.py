@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any
 
 import typer
 
 from hfi_cli.choices import Output
 from hfi_cli.console import out, row, show_data, show_table, table
-from hfi_cli.errors import ExitCode, Refused
-from hfi_cli.session import OutputOption, ServerOption, complain, connect
+from hfi_cli.errors import ExitCode
+from hfi_cli.session import DryRunOption, FilesOption, OutputOption, ServerOption, complain, connect
 
 app = typer.Typer(help="Documents for Envoys that get all of their configuration from here.", no_args_is_help=True)
 
@@ -19,33 +20,19 @@ Name = Annotated[str, typer.Argument(help="The cluster.", show_default=False)]
 @app.command()
 def apply(
     ctx: typer.Context,
-    files: Annotated[
-        list[str],
-        typer.Option(
-            "--file", "-f", metavar="FILE|DIR|-", help="YAML or JSON; may be given several times.", show_default=False
-        ),
-    ],
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Let the server check everything, and write nothing.")
-    ] = False,
+    files: FilesOption,
+    dry_run: DryRunOption = False,
     server: ServerOption = None,
     output: OutputOption = None,
 ) -> None:
     """Create or update sidecar documents; all are checked before any is written."""
-    from hfi_cli import documents
-    from hfi_cli.applying import Failure
+    from hfi_cli import applying, documents
 
     with connect(ctx, server, output) as session:
         located = documents.read(files)
         told: list[Any] = []
         for dry in (True,) if dry_run else (True, False):
-            told.clear()
-            bad = []
-            for one in located:
-                try:
-                    told.append(session.client.apply_sidecar(one.document, dry_run=dry))
-                except Refused as error:
-                    bad.append(Failure(one, error))
+            told, bad = applying.try_all(partial(session.client.apply_sidecar, dry_run=dry), located)
             for failure in bad:
                 complain(failure.message, failure.details)
             if bad:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import httpx
 
-from hfi_cli.address import Address
 from hfi_cli.errors import NotDone, UsageError
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 from hfi_core.store import leash
 

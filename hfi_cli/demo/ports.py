@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from hfi_cli.address import Address
+from hfi_core.address import Address
 
 LOOPBACK = "127.0.0.1"
 

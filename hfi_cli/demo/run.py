@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from hfi_cli import bootstrap, rollout
-from hfi_cli.address import Address
 from hfi_cli.answers import Metrics
 from hfi_cli.choices import StoreKind
 from hfi_cli.client import HfiClient
@@ -26,6 +25,7 @@ from hfi_cli.demo.verdict import Measured, judge, judge_before
 from hfi_cli.errors import NotDone
 from hfi_cli.runtime import ControlPlane, url
 from hfi_cli.settings import ServeSettings, StoreSettings
+from hfi_core.address import Address
 from hfi_sse.server import HttpServer
 
 #: From the start of Envoy until its filter has asked for rules: some 2 s, and more on a machine that is busy.

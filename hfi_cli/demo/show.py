@@ -10,11 +10,11 @@ from typing import Any
 
 from rich.text import Text
 
-from hfi_cli.address import Address
 from hfi_cli.client import DEFAULT_SERVER
 from hfi_cli.console import out, row, table
 from hfi_cli.demo.plan import NODE_ID, POLICY_NAME, Scene
 from hfi_cli.demo.verdict import Measured, tolerance
+from hfi_core.address import Address
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 
@@ -21,6 +22,17 @@ class Document(BaseModel):
 
 def _problem(detail: str) -> PydanticCustomError:
     return PydanticCustomError("policy", "{detail}", {"detail": detail})
+
+
+class ApiDocument(Document):
+    """A whole document of the API. ``status`` is the server's: what was read can be sent back as it is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_status(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "status" in data:
+            return {key: value for key, value in data.items() if key != "status"}
+        return data
 
 
 def check(condition: bool, detail: str) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
-from hfi_core.policy.base import Document, check, check_members, given
+from hfi_core.policy.base import ApiDocument, Document, check, check_members, given
 from hfi_core.policy.faults import Fault
 from hfi_core.policy.matchers import Match, RequestMatch
 
@@ -152,21 +152,13 @@ class Spec(Document):
     rules: Annotated[tuple[Rule, ...], AfterValidator(_rules)]
 
 
-class Policy(Document):
+class Policy(ApiDocument):
     """A ``kind: FaultInjectionPolicy`` document."""
 
     api_version: Annotated[Literal["v1", "hfi.dev/v1"], Field(alias="apiVersion")]
     kind: Literal["FaultInjectionPolicy"]
     metadata: Metadata
     spec: Spec
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_status(cls, data: Any) -> Any:
-        """``status`` is the server's: what was read can be sent back as it is."""
-        if isinstance(data, dict) and "status" in data:
-            return {key: value for key, value in data.items() if key != "status"}
-        return data
 
     @property
     def name(self) -> str:

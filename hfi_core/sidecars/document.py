@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, ValidationError, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, ValidationError
 
 from hfi_core.errors import DocumentUnreadable, Problem, SettingsInvalid, SidecarInvalid
-from hfi_core.policy.base import Document, check
+from hfi_core.policy.base import ApiDocument, Document, check
 from hfi_core.policy.documents import parse_json
 from hfi_core.policy.model import Metadata
 from hfi_core.policy.validation import shape_problems
@@ -50,20 +50,13 @@ class SidecarSpec(Document):
     bandwidth: StrictBool | None = None
 
 
-class SidecarDocument(Document):
+class SidecarDocument(ApiDocument):
     """A ``kind: Sidecar`` document."""
 
     api_version: Annotated[Literal["v1", "hfi.dev/v1"], Field(alias="apiVersion")]
     kind: Literal["Sidecar"]
     metadata: Metadata
     spec: SidecarSpec
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_status(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "status" in data:
-            return {key: value for key, value in data.items() if key != "status"}
-        return data
 
     @classmethod
     def of(cls, document: Any) -> Self:

@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from hfi_cli.address import Address
 from hfi_cli.bootstrap import ClientTls, Sidecar, minimal, sidecar, snippet
 from hfi_cli.certs import directory
 from hfi_cli.client import HfiClient
+from hfi_core.address import Address
 from tests.integration.test_cli_serve import serving
 from tests.support.envoy import running_envoy, validate
 from tests.support.policies import abort_rule, policy

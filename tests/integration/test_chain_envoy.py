@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hfi_cli.address import Address
 from hfi_cli.bootstrap import Sidecar, sidecar
+from hfi_core.address import Address
 from tests.support.envoy import running_envoy
 from tests.support.traffic import Answer, Headers, once
 from tests.support.upstream import Upstream

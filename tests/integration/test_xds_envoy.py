@@ -295,8 +295,8 @@ async def test_an_acknowledgement_of_what_was_rejected_is_not_believed(
 
 
 async def test_a_bootstrap_that_people_copy_reaches_this_server(stack: AsyncExitStack, tmp_path: Path) -> None:
-    from hfi_cli.address import Address
     from hfi_cli.bootstrap import Sidecar, sidecar
+    from hfi_core.address import Address
 
     plane = await stack.enter_async_context(running(Plane.of(fault(418))))
     nowhere, somewhere = Address("127.0.0.1", 1), Address("127.0.0.1", 0)

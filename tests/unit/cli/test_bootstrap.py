@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hfi_cli.address import Address
 from hfi_cli.bootstrap import ClientTls, Sidecar, minimal, sidecar, snippet
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 from hfi_core.modules.filter_config import HTTP_CLUSTER, XDS_CLUSTER
 from tests.unit.cli.conftest import Run

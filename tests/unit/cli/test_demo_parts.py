@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from hfi_cli.address import Address
 from hfi_cli.demo import envoy, run, show
 from hfi_cli.demo.plan import SCENES
 from hfi_cli.demo.ports import prefer
@@ -18,6 +17,7 @@ from hfi_cli.demo.traffic import send
 from hfi_cli.demo.verdict import Answer, Measured
 from hfi_cli.errors import NotDone, UsageError
 from hfi_cli.runtime import BackgroundFailed, url
+from hfi_core.address import Address
 from tests.support.waiting import eventually
 
 

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from hfi_cli import runtime
-from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
 from hfi_cli.runtime import BackgroundFailed, ControlPlane, listening_line
 from hfi_cli.settings import ServeSettings, StoreSettings
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid, StoreUnavailable
 from hfi_core.feed import Feed
 from hfi_core.store.memory import MemoryStore

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from hfi_cli.address import Address
 from hfi_cli.choices import StoreKind
 from hfi_cli.runtime import make_store
 from hfi_cli.settings import ServeSettings, StoreSettings, TlsSettings, filter_settings
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 from hfi_core.store.embedded import EmbeddedStore
 from hfi_core.store.etcd import EtcdStore

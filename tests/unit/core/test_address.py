@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from hfi_cli.address import Address
+from hfi_core.address import Address
 from hfi_core.errors import SettingsInvalid
 
 
