@@ -162,9 +162,11 @@ class EtcdStore:
 
     async def _may_go_on(self, seen: int, epoch: str | None) -> None:
         """Raise :class:`WatchCompacted` when what follows ``seen`` cannot be had whole, or is another store's."""
+        # What had been reached before etcd was asked: writes go on meanwhile, and may be answered sooner than this.
+        reached = self._reached
         now = await self._client.range(self._epoch_key)
-        if now.revision < self._reached:
-            log.error("etcd went back from revision %d to %d: restored from a backup?", self._reached, now.revision)
+        if now.revision < reached:
+            log.error("etcd went back from revision %d to %d: restored from a backup?", reached, now.revision)
             self._reached = now.revision
             if now.entries and _epoch_name(now) == self._epoch:
                 await self._client.swap(self._epoch_key, now.entries[0].revision, uuid.uuid4().hex.encode())

@@ -15,6 +15,7 @@ import pytest
 from hfi_core.clock import now_ms
 from hfi_core.errors import PolicyNotFound, StoreError, StoreUnavailable, VersionConflict, WatchCompacted
 from hfi_core.store.etcd import EtcdStore
+from hfi_core.store.etcd_client import Range
 from hfi_core.store.protocol import Entry
 from tests.integration.store_support import DEADLINE_SECONDS, Follower, Relay, started
 from tests.support.etcd import Etcd, EtcdFactory
@@ -429,6 +430,31 @@ async def test_an_etcd_restored_from_a_backup_is_noticed_and_named_anew(etcd: Et
     async with Follower(store, listing.revision) as follower:
         again = await store.put("a", b"new")
         assert [change.entry for change in await follower.count(1)] == [again]
+
+
+async def test_writes_while_a_watch_is_being_begun_are_no_backup(
+    store: EtcdStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may be answered sooner than what was asked before it: the older answer is no sign of an older etcd."""
+    entry = await store.put("a", b"1")
+    epoch = await store.epoch()
+    asked, came, slow = store._client.range, asyncio.Event(), asyncio.Event()
+
+    async def answered_late(*args: Any, **options: Any) -> Range:
+        answer = await asked(*args, **options)
+        came.set()
+        await slow.wait()
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store._client, "range", answered_late)
+        async with Follower(store, entry.version) as follower, asyncio.timeout(DEADLINE_SECONDS):
+            await came.wait()
+            patch.undo()
+            later = [await store.put("a", str(number).encode()) for number in range(3)]
+            slow.set()
+            assert [change.entry for change in await follower.count(3)] == later
+    assert await store.epoch() == epoch
 
 
 async def test_another_etcd_in_the_same_place_ends_the_watch(etcd: Etcd, etcd_factory: EtcdFactory) -> None:
