@@ -26,25 +26,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import exports
-
 ROOT = Path(__file__).resolve().parent
 DIST = ROOT / "dist"
 TARGET = "wasm32-unknown-unknown"
 #: Crate to module. Cargo writes a library's name with underscores, which is the module's name as well.
 MODULES = {"hfi-filter": "hfi_filter.wasm", "hfi-validator": "hfi_validator.wasm"}
 MANIFEST = "manifest.json"
-#: Callbacks that the SDK exports and the filter has no use for: Envoy would call into the VM for each of them.
-UNUSED = {
-    "hfi_filter.wasm": frozenset(
-        f"proxy_on_{name}"
-        for name in (
-            "done", "downstream_connection_close", "downstream_data", "foreign_function", "grpc_close", "grpc_receive",
-            "grpc_receive_initial_metadata", "grpc_receive_trailing_metadata", "log", "new_connection", "request_body",
-            "request_trailers", "upstream_connection_close", "upstream_data",
-        )
-    )
-}  # fmt: skip
 
 MISSING = f"""\
 No Rust compiler here can build for {TARGET}. One of these gives one:
@@ -117,7 +104,7 @@ def find_toolchain() -> Toolchain | None:
 def sources() -> list[Path]:
     """Every file that a module is made from."""
     crates = ("engine", "plugin", "validator")
-    files = [ROOT / name for name in ("build.py", "exports.py", "Cargo.toml", "Cargo.lock")]
+    files = [ROOT / name for name in ("build.py", "Cargo.toml", "Cargo.lock")]
     files += [ROOT / crate / "Cargo.toml" for crate in crates]
     for crate in crates:
         files += (ROOT / crate / "src").rglob("*.rs")
@@ -150,7 +137,6 @@ def build(out: Path) -> None:
     modules = {}
     for name in MODULES.values():
         code = (target_directory / TARGET / "release" / name).read_bytes()
-        code = exports.without(code, UNUSED.get(name, frozenset()))
         (out / name).write_bytes(code)
         modules[name] = {"sha256": hashlib.sha256(code).hexdigest(), "size": len(code)}
         print(f"{out / name}: {len(code):,} bytes")

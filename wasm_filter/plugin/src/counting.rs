@@ -2,13 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::BuildHasherDefault;
 
 use hfi_engine::decide::{Observer, Skip};
 use hfi_engine::injection::Kind;
 use hfi_engine::rule::Rule;
 
 use crate::metrics::Metrics;
+use crate::numbers::Numbers;
 
 /// What can happen to a rule.
 #[derive(Debug, Clone, Copy)]
@@ -45,7 +46,7 @@ impl What {
 
 /// Where the rules of one snapshot are counted: found by name once, and by place from then on.
 #[derive(Default)]
-pub struct Places(RefCell<HashMap<usize, Option<usize>, BuildHasherDefault<Plain>>>);
+pub struct Places(RefCell<HashMap<usize, Option<usize>, BuildHasherDefault<Numbers>>>);
 
 /// An observer for one decision.
 pub struct Counting<'a> {
@@ -82,29 +83,5 @@ impl Observer for Counting<'_> {
 
     fn shadowed(&mut self, at: usize, rule: &Rule, kind: Kind) {
         self.count(at, rule, What::Shadowed(kind));
-    }
-}
-
-/// Hashes the one small number that a key is, by Fibonacci's constant: nobody outside chooses keys.
-#[derive(Default)]
-struct Plain(u64);
-
-impl Hasher for Plain {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(self.0 ^ u64::from(*byte));
-        }
-    }
-
-    fn write_u64(&mut self, number: u64) {
-        self.0 = number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    }
-
-    fn write_usize(&mut self, number: usize) {
-        self.write_u64(number as u64);
     }
 }

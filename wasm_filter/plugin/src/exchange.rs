@@ -3,9 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use proxy_wasm::traits::{Context, HttpContext};
-use proxy_wasm::types::Action;
-
+use crate::abi::Action;
 use crate::answer::{self, MARK, name_of};
 use crate::body::{After, Body};
 use crate::filter::{Awaiting, Course, Filter, Treatment};
@@ -15,7 +13,7 @@ use crate::rewrite::{self, Length, Rest};
 use crate::tallies::Place;
 use crate::waiting::{Held, Then};
 
-/// The context of one request.
+/// What is remembered of one request.
 pub struct Exchange {
     context: u32,
     filter: Rc<Filter>,
@@ -34,8 +32,13 @@ enum Response {
 }
 
 impl Exchange {
-    pub fn new(context: u32, filter: Rc<Filter>) -> Exchange {
-        Exchange { context, filter, response: Response::Pass, body: Body::Kept, held_until: None }
+    fn new(context: u32, filter: &Rc<Filter>, response: Response) -> Exchange {
+        Exchange { context, filter: Rc::clone(filter), response, body: Body::Kept, held_until: None }
+    }
+
+    /// Whether it is of use later: to what comes of the request, or to the place that it frees.
+    fn matters(&self) -> bool {
+        self.held_until.is_some() || !matches!(self.response, Response::Pass)
     }
 
     fn treat_request(&mut self, mut treatment: Box<Treatment>) -> Action {
@@ -96,7 +99,7 @@ impl Exchange {
                 Action::Pause
             }
             // By HTTP/2, the end comes with the last chunk, and a chunk that passes takes it along. Of what was held
-            // back whole, the end can be kept back (see `on_http_response_body`).
+            // back whole, the end can be kept back (see `on_response_body`).
             (None, _) if matches!(self.body, Body::Cut(_)) && is_multiplexed() => {
                 let moment = Held { then: Then::GoOn(Side::Response), place: None };
                 self.held_until = Some(self.filter.waiting.hold(self.context, GATHER, moment));
@@ -133,23 +136,27 @@ fn name_for_logs(treatment: &Treatment) {
     stream::set_state("hfi.fault", &name_of(&treatment.injection.rule));
 }
 
-impl HttpContext for Exchange {
-    /// Pausing here makes Envoy hold back body and trailers as well, with flow control, so that a large body
-    /// waits in the client and not in our memory.
-    fn on_http_request_headers(&mut self, _: usize, _: bool) -> Action {
-        self.filter.waiting.look(self.context);
-        match self.filter.decide() {
-            Course::Pass => Action::Continue,
-            Course::Await(awaiting) => {
-                self.response = Response::Ask(awaiting);
-                Action::Continue
-            }
-            Course::Inject(treatment) => self.treat_request(treatment),
+/// Sees to the request of a context, and says what to remember of it.
+///
+/// Pausing here makes Envoy hold back body and trailers as well, with flow control, so that a large body waits in the
+/// client and not in our memory.
+pub fn begin(context: u32, filter: &Rc<Filter>) -> (Action, Option<Exchange>) {
+    match filter.decide() {
+        Course::Pass => (Action::Continue, None),
+        Course::Await(awaiting) => {
+            (Action::Continue, Some(Exchange::new(context, filter, Response::Ask(awaiting))))
+        }
+        Course::Inject(treatment) => {
+            let mut exchange = Exchange::new(context, filter, Response::Pass);
+            let action = exchange.treat_request(treatment);
+            (action, exchange.matters().then_some(exchange))
         }
     }
+}
 
-    fn on_http_response_headers(&mut self, _: usize, ends: bool) -> Action {
-        self.filter.waiting.look(self.context);
+impl Exchange {
+    /// Its response is there.
+    pub fn on_response_headers(&mut self, ends: bool) -> Action {
         match std::mem::take(&mut self.response) {
             Response::Pass => Action::Continue,
             Response::Treat(treatment) => self.treat_response(*treatment, ends),
@@ -163,7 +170,8 @@ impl HttpContext for Exchange {
         }
     }
 
-    fn on_http_response_body(&mut self, size: usize, ends: bool) -> Action {
+    /// A chunk of its body passes.
+    pub fn on_response_body(&mut self, size: usize, ends: bool) -> Action {
         match self.body.pass(size, ends) {
             After::GoesOn => Action::Continue,
             After::EndsSoon => {
@@ -183,12 +191,11 @@ impl HttpContext for Exchange {
         }
     }
 
-    fn on_http_response_trailers(&mut self, _: usize) -> Action {
+    /// What comes behind it passes.
+    pub fn on_response_trailers(&mut self) -> Action {
         if self.body.is_over() { Action::Pause } else { Action::Continue }
     }
 }
-
-impl Context for Exchange {}
 
 impl Drop for Exchange {
     fn drop(&mut self) {

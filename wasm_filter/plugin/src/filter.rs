@@ -91,11 +91,6 @@ impl Filter {
         self.stale.set(stale);
     }
 
-    /// There is a request.
-    pub fn serve(&self) {
-        self.busy.set(true);
-    }
-
     /// Whether there has ever been a request.
     pub fn is_busy(&self) -> bool {
         self.busy.get()
@@ -103,6 +98,7 @@ impl Filter {
 
     /// Decides about the request of the active context.
     pub fn decide(&self) -> Course {
+        self.busy.set(true);
         self.metrics.total_requests.add(1);
         let Some(active) = self.active().filter(|active| !active.rules.is_empty()) else {
             return Course::Pass;

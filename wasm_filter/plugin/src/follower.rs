@@ -72,7 +72,7 @@ impl Follower {
             None => {
                 self.seen = Some((cached.stamp, false));
                 self.filter.metrics.errors.add(1);
-                log::warn!("the cached snapshot cannot be used: another version of the filter wrote it");
+                host::warn("the cached snapshot cannot be used: another version of the filter wrote it");
             }
         }
     }

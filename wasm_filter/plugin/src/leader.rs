@@ -71,7 +71,7 @@ impl Leader {
         let leads = shared::lead(self.me, self.signature(), now);
         let led = std::mem::replace(&mut self.leads, leads);
         if led != self.leads {
-            log::info!("{} the lead", if self.leads { "takes" } else { "lost" });
+            host::info(&format!("{} the lead", if self.leads { "takes" } else { "lost" }));
             self.compiler = Compiler::default();
             self.poller.forget();
             self.call = None;
@@ -146,7 +146,7 @@ impl Leader {
         }
         for left_out in &left_out {
             self.filter.metrics.errors.add(1);
-            log::warn!("left out {}/{}: {}", left_out.policy, left_out.rule, left_out.problem);
+            host::warn(&format!("left out {}/{}: {}", left_out.policy, left_out.rule, left_out.problem));
         }
         let clock = ServerClock::new(rules.server_time_ms(), host::wall(), now);
         let stamp = now;
@@ -161,7 +161,7 @@ impl Leader {
             .is_none_or(|ours| ours.epoch == offered.epoch && ours.version != offered.version);
         shared::set_pulse(&Pulse::of(follower.pulse(), now, age, stamp, offered));
         shared::wake_others(self.queue);
-        log::info!("version {}: {} rules", rules.version(), rules.len());
+        host::info(&format!("version {}: {} rules", rules.version(), rules.len()));
         follower.take_over(rules, clock, stamp);
         self.worked(now, progress);
     }
@@ -175,7 +175,7 @@ impl Leader {
 
     fn worked(&mut self, now: Duration, progress: bool) {
         if std::mem::take(&mut self.said_unreachable) {
-            log::info!("the control plane is back");
+            host::info("the control plane is back");
         }
         self.poller.worked(now, progress);
     }
@@ -188,15 +188,15 @@ impl Leader {
     fn wrong(&mut self, now: Duration, why: &str) {
         self.filter.metrics.errors.add(1);
         let wait = self.poller.failed(now, &mut self.rolls);
-        log::warn!("the control plane answered wrongly ({why}); asking again in {wait:.1?}");
+        host::warn(&format!("the control plane answered wrongly ({why}); asking again in {wait:.1?}"));
     }
 
     fn unreachable(&mut self, now: Duration, why: &str) {
         let wait = self.poller.failed(now, &mut self.rolls);
         if !std::mem::replace(&mut self.said_unreachable, true) {
-            log::warn!(
+            host::warn(&format!(
                 "the control plane cannot be reached ({why}); the cached rules go on; asking again in {wait:.1?}"
-            );
+            ));
         }
     }
 }

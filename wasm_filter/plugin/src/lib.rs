@@ -5,10 +5,13 @@
 //!
 //! 1. Traffic passes, always: without a snapshot, with a bad one, when the host refuses a call.
 //! 2. Nothing here may panic. A trap takes the VM down, and with it every rule of that worker. So [`host`] is the
-//!    only door to the host, and answers with an `Option` where the SDK would panic.
-//! 3. The host never calls back into the VM from within a call: what it is asked to do to a stream, it does after
-//!    the VM has returned. So a `RefCell` is borrowed for as long as one line takes, and never across a callback.
+//!    only door to the host, and answers with an `Option` where it has nothing. Behind it lies [`abi`], which alone
+//!    may use `unsafe`.
+//! 3. The host never calls back into the VM from within a call, but for memory: what it is asked to do to a stream, it
+//!    does after the VM has returned. So [`vm`] may be borrowed throughout a callback; any other `RefCell` is borrowed
+//!    for as long as one line takes.
 
+mod abi;
 mod active;
 mod answer;
 mod body;
@@ -20,22 +23,12 @@ mod host;
 mod leader;
 mod metrics;
 mod node;
+mod numbers;
 mod pairs;
 mod rewrite;
 mod root;
 mod shared;
 mod tallies;
 mod view;
+mod vm;
 mod waiting;
-
-use proxy_wasm::types::LogLevel;
-
-#[allow(missing_docs)] // The macro's own entry point, which it does not document.
-mod start {
-    use super::{LogLevel, root};
-
-    proxy_wasm::main! {{
-        proxy_wasm::set_log_level(LogLevel::Info);
-        proxy_wasm::set_root_context(|context| Box::new(root::Root::new(context)));
-    }}
-}

@@ -2,8 +2,6 @@
 
 use hfi_engine::sync::poll::Node;
 
-use proxy_wasm::types::Bytes;
-
 use crate::host;
 use crate::pairs::pairs;
 
@@ -17,7 +15,7 @@ fn text(field: &str) -> String {
 }
 
 /// A field of the node. It is under `xds` in today's Envoy (1.40), and was not in those that many people run.
-fn attribute(field: &[&str]) -> Bytes {
+fn attribute(field: &[&str]) -> Vec<u8> {
     let path = |prefix: &[&str]| host::property(&[prefix, field].concat());
     path(&["xds", "node"]).or_else(|| path(&["node"])).unwrap_or_default()
 }

@@ -7,10 +7,7 @@ use hfi_engine::config::PluginConfig;
 use hfi_engine::probe::Probes;
 use hfi_engine::sync::roster::SIGN_EVERY;
 use hfi_engine::sync::staleness::Change;
-use proxy_wasm::traits::{Context, HttpContext, RootContext};
-use proxy_wasm::types::ContextType;
 
-use crate::exchange::Exchange;
 use crate::filter::Filter;
 use crate::follower::Follower;
 use crate::leader::Leader;
@@ -18,9 +15,6 @@ use crate::{host, node, shared};
 
 /// Drives the lease, the roster and the dead-man's switch. Nothing waits for it but those.
 const SLOW_TICK: Duration = Duration::from_secs(1);
-
-/// The digest of the sources, where the build gives it.
-const BUILD: Option<&str> = option_env!("HFI_BUILD");
 
 /// The root context.
 pub struct Root {
@@ -41,6 +35,16 @@ struct Configured {
 impl Root {
     pub fn new(context: u32) -> Root {
         Root { context, filter: Rc::default(), configured: None }
+    }
+
+    /// Whether it is that context.
+    pub fn is(&self, context: u32) -> bool {
+        self.context == context
+    }
+
+    /// What its requests share.
+    pub fn filter(&self) -> &Rc<Filter> {
+        &self.filter
     }
 
     fn configure(&mut self, config: PluginConfig) {
@@ -67,26 +71,20 @@ impl Root {
     }
 }
 
-impl RootContext for Root {
-    fn on_vm_start(&mut self, _: usize) -> bool {
-        log::info!("HFI filter {}, build {}", env!("CARGO_PKG_VERSION"), BUILD.unwrap_or("local"));
-        true
-    }
-
-    /// Always true: Envoy could only say that the filter was refused, and not why.
-    fn on_configure(&mut self, size: usize) -> bool {
+impl Root {
+    /// Its bootstrap is there. The host starts a root context again when another listener names the same filter.
+    pub fn on_configure(&mut self, size: usize) {
         let (config, problems) = PluginConfig::parse(&host::plugin_configuration(size));
         for problem in problems {
             self.filter.metrics.errors.add(1);
-            log::warn!("plugin configuration: {problem}; its default is used");
+            host::warn(&format!("plugin configuration: {problem}; its default is used"));
         }
-        // The host starts a root context again when another listener names the same filter.
         self.leave();
         self.configure(config);
-        true
     }
 
-    fn on_tick(&mut self) {
+    /// Its timer rings.
+    pub fn on_tick(&mut self) {
         let now = host::monotonic();
         self.filter.waiting.release_due(now, self.context);
         let Some(configured) = &mut self.configured else { return };
@@ -98,7 +96,8 @@ impl RootContext for Root {
         self.filter.waiting.rearm(now, configured.next(now));
     }
 
-    fn on_queue_ready(&mut self, queue: u32) {
+    /// Another VM wakes this one.
+    pub fn on_queue_ready(&mut self, queue: u32) {
         host::drain(queue);
         let Some(configured) = &mut self.configured else { return };
         let now = host::monotonic();
@@ -109,18 +108,8 @@ impl RootContext for Root {
         self.filter.waiting.rearm(now, configured.next(now));
     }
 
-    fn create_http_context(&self, context: u32) -> Option<Box<dyn HttpContext>> {
-        self.filter.serve();
-        Some(Box::new(Exchange::new(context, Rc::clone(&self.filter))))
-    }
-
-    fn get_type(&self) -> Option<ContextType> {
-        Some(ContextType::HttpContext)
-    }
-}
-
-impl Context for Root {
-    fn on_http_call_response(&mut self, call: u32, _: usize, body_size: usize, _: usize) {
+    /// An HTTP call is answered.
+    pub fn on_http_call_response(&mut self, call: u32, body_size: usize) {
         let Some(configured) = &mut self.configured else { return };
         let now = host::monotonic();
         configured.leader.answered(call, body_size, &mut configured.follower, now);
@@ -130,7 +119,7 @@ impl Context for Root {
     }
 }
 
-/// The host has the SDK drop a context when it is over.
+/// It is over.
 impl Drop for Root {
     fn drop(&mut self) {
         self.leave();
@@ -169,9 +158,12 @@ impl Configured {
         // One voice is enough.
         match change.filter(|_| self.leader.leads()) {
             Some(Change::Stopped(silence)) => {
-                log::warn!("nothing heard from the control plane for {} s: faults stop", silence.as_secs());
+                host::warn(&format!(
+                    "nothing heard from the control plane for {} s: faults stop",
+                    silence.as_secs()
+                ));
             }
-            Some(Change::Resumed) => log::info!("the control plane is heard again: faults go on"),
+            Some(Change::Resumed) => host::info("the control plane is heard again: faults go on"),
             None => {}
         }
     }

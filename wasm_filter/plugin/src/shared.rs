@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use crate::host;
 use hfi_engine::rule::Rule;
 use hfi_engine::sync::cache::Pulse;
 use hfi_engine::sync::lease::{Candidate, Claim, Lease};
@@ -10,9 +11,6 @@ use hfi_engine::sync::quota::Quota;
 use hfi_engine::sync::roster::{Roster, Signature};
 use hfi_engine::sync::tally::Count;
 use hfi_engine::tallies::Tally;
-use proxy_wasm::types::Bytes;
-
-use crate::host;
 
 const LEASE: &str = "hfi.lease";
 const ROSTER: &str = "hfi.roster";
@@ -25,7 +23,7 @@ const ATTEMPTS: usize = 10;
 
 /// Changes a value as `change` says, which is given what is there; `None` leaves it. `None`, too, when others were
 /// faster each time.
-fn update<T>(key: &str, change: impl Fn(Option<Bytes>) -> Option<(Vec<u8>, T)>) -> Option<T> {
+fn update<T>(key: &str, change: impl Fn(Option<Vec<u8>>) -> Option<(Vec<u8>, T)>) -> Option<T> {
     for _ in 0..ATTEMPTS {
         let (written, cas) = host::shared(key);
         let (value, result) = change(written)?;
@@ -92,7 +90,7 @@ pub fn set_pulse(pulse: &Pulse) {
 }
 
 /// The cached snapshot, as it was left.
-pub fn snapshot() -> Bytes {
+pub fn snapshot() -> Vec<u8> {
     host::shared(SNAPSHOT).0.unwrap_or_default()
 }
 

@@ -2,17 +2,15 @@
 
 use std::cell::OnceCell;
 
-use hfi_engine::request::{RequestView, Text};
-use proxy_wasm::types::Bytes;
-
 use crate::host::stream::{self, Side};
 use crate::pairs::pairs;
+use hfi_engine::request::{RequestView, Text};
 
 /// Lives for one decision. The headers come all at once, the path among them: to ask the host for all costs what it
 /// costs to ask for one that is there, and a rule that matches is asked about `user-agent` as well, for probes.
 #[derive(Default)]
 pub struct View {
-    headers: OnceCell<Bytes>,
+    headers: OnceCell<Vec<u8>>,
 }
 
 impl View {
