@@ -206,6 +206,7 @@ async def test_a_place_is_given_back_once_and_also_when_its_stream_is_cancelled(
             await may.wait()
 
     slow, waiting = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await asyncio.sleep(0)
     # The first loses its place to the second, and has none to give back when it ends.
     async with asyncio.timeout(10), throttle.place():
         pass
