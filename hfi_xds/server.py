@@ -64,6 +64,7 @@ class XdsServer:
         self._gate = Gate(self._settings.max_streams)
         # Without one, nothing is known of sidecars, and these types are not served.
         self._sidecars = sidecars or SidecarSource()
+        self._sidecars.count_coalesced(metrics.coalesced.inc)
         shared = Shared(
             resources,
             self._sidecars,
