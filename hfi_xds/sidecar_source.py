@@ -8,7 +8,8 @@ Laws:
 3. When it is known that there is nothing to be, that is served: listeners go, then clusters.
 4. Resources are made in a thread, once for each distinct sidecar: the first time costs a second of imports. For each
    wish one is made at a time, so what changed meanwhile is skipped; until then, what was made for it last is served.
-5. A change is served at once, and those that follow it closely together, newest only.
+5. A change is served at once, and those that follow it closely together, newest only. While they come without a pause,
+   the window grows: else pushing would take the time in which the store's news are read, and what is pushed grow old.
 """
 
 from __future__ import annotations
@@ -35,6 +36,8 @@ log = logging.getLogger(__name__)
 
 #: Distinct sidecars whose resources are kept; they are some 3 KB each, and what is forgotten is made again.
 MAX_BUILT = 4_096
+#: The longest window, while changes come without a pause.
+MAX_DEBOUNCE_SECONDS = 0.5
 #: What everybody is served, of late: one value, or a few while the filter's module changes. Each holds a module.
 MAX_BASES = 4
 
@@ -56,7 +59,7 @@ class SidecarSource:
 
     def __init__(self, build: Build = sidecar_resources, *, debounce_seconds: float = DEBOUNCE_SECONDS) -> None:
         self._build = build
-        self._debounce_seconds = debounce_seconds
+        self._debounce_seconds = self._window = debounce_seconds
         self._wishes: Mapping[str, Wish] | None = None
         self._unreadable: Set[str] = frozenset()
         self._pending: tuple[Mapping[str, Wish], Set[str]] | None = None
@@ -83,10 +86,11 @@ class SidecarSource:
             self._serve()
 
     def _serve(self) -> None:
-        """Serve what is newest; what comes within the debounce waits for its end."""
-        self._timer = None
+        """Serve what is newest; what comes within the window that this opens waits for its end."""
+        again, self._timer = self._timer is not None, None
         if self._pending is None:
             return
+        self._window = min(2 * self._window, MAX_DEBOUNCE_SECONDS) if again else self._debounce_seconds
         (wishes, unreadable), self._pending = self._pending, None
         if self._count is not None and self._told > self._changes + 1:
             self._count(self._told - self._changes - 1)
@@ -98,7 +102,7 @@ class SidecarSource:
             return
         self._wishes, self._unreadable = wishes, unreadable
         if self._debounce_seconds:
-            self._timer = asyncio.get_running_loop().call_later(self._debounce_seconds, self._serve)
+            self._timer = asyncio.get_running_loop().call_later(self._window, self._serve)
         self._followers.set()
 
     def add_to(self, snapshot: ResourceSnapshot, hello: Hello) -> ResourceSnapshot:

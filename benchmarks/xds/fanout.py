@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 import urllib.request
-from collections.abc import Callable
 from typing import Any
 
 from control import ControlPlane
@@ -44,9 +43,10 @@ class Fanout:
         peer = setting.bench.start(
             "go-control-plane", [setting.program, "server", "-xds", f"{HOST}:{xds}", "-http", f"{HOST}:{web}"]
         )
+        self._peer_process = peer
         self._peer = f"http://{HOST}:{web}"
         wait_for("go-control-plane to listen", self._peer_is_there)
-        self._put_peer(1)
+        self._put_peer(self._body(1))
         self._clients = {}
         for name, started, port in (("hfi", self._plane.started, self._plane.xds), ("go", peer, xds)):
             before = started.memory()["rss"]
@@ -54,10 +54,7 @@ class Fanout:
             self._clients[name].all_have(1, 120)
             self._memory[name] = (started.memory()["rss"] - before) * 1000 / streams
             self._taken[name] = {"first": [], "last": [], "acked": [], "counted": []}
-        self._put: dict[str, Callable[[int], None]] = {
-            "hfi": lambda change: setting.put(_CLUSTER, changed(change)),
-            "go": self._put_peer,
-        }
+        self._setting = setting
 
     def _peer_is_there(self) -> bool | None:
         try:
@@ -65,10 +62,14 @@ class Fanout:
         except OSError:
             return None
 
-    def _put_peer(self, change: int) -> None:
+    def _body(self, change: int) -> bytes:
+        """The same cluster as bytes, made before the clock runs: the peer is handed what HFI has to make."""
         spec = SidecarSpec.model_validate(changed(change))
         sidecar = Sidecar(listen_address(spec.listen), upstream_addresses(spec.upstream))
         [body] = [one.body for one in sidecar_resources(sidecar) if one.type_url == CLUSTER]
+        return body
+
+    def _put_peer(self, body: bytes) -> None:
         request = urllib.request.Request(f"{self._peer}/resource", body, method="PUT")
         urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=30).close()
 
@@ -86,9 +87,13 @@ class Fanout:
             return
         self._change += 1
         for name in ("hfi", "go") if number % 2 == 0 else ("go", "hfi"):
-            before = self._acks(name)
+            self._peer_process.alive()
+            before, body = self._acks(name), self._body(self._change)
             began = time.time_ns()
-            self._put[name](self._change)
+            if name == "hfi":
+                self._setting.put(_CLUSTER, changed(self._change))
+            else:
+                self._put_peer(body)
             found = self._clients[name].all_have(self._change)
             # Asked for only now: questions meanwhile would be in the way.
             self._until_counted(name, before + self._streams)

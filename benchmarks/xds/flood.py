@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import uvloop
+from control import ControlPlane, etcd, serve
 from grpc import aio
 from harness import wait_for
 from report import shown, spread, table
@@ -40,10 +41,14 @@ class Flood:
         self._settled: list[float] = []
         if self._missing:
             return
-        setting.put(_CLUSTER, changed(0, 1))
-        self._clients = Clients(setting, "flood-clients", setting.plane.xds, STREAMS, _CLUSTER)
-        self._clients.all_have(0)
-        self._coalesced = setting.plane.counted("hfi_xds_coalesced_changes_total")
+        # An etcd and a control plane of its own: streams of others would be in the figure.
+        self._etcd, _ = etcd(setting.bench, "flood-etcd")
+        store = ["--store", "etcd", "--etcd", self._etcd]
+        self._plane: ControlPlane = serve(setting.bench, store, name="flooded")
+        uvloop.run(self._write(1))
+        self._clients = Clients(setting, "flood-clients", self._plane.xds, STREAMS, _CLUSTER)
+        self._clients.all_have(1)
+        self._coalesced = self._plane.counted("hfi_xds_coalesced_changes_total")
 
     def round(self, number: int) -> None:
         """As many as are due, as fast as etcd takes them, and the last of them when all others are written."""
@@ -63,14 +68,14 @@ class Flood:
         self._seconds.append(written - began)
         self._clients.all_have(until, 120)
         self._settled.append((time.monotonic() - written) * 1000)
-        self._memory.append((until, self._setting.plane.started.memory()["rss"]))
+        self._memory.append((until, self._plane.started.memory()["rss"]))
 
     def _watch(self, done: threading.Event) -> None:
         while not done.wait(0.25):
-            self._memory.append((self._written, self._setting.plane.started.memory()["rss"]))
+            self._memory.append((self._written, self._plane.started.memory()["rss"]))
 
     async def _write(self, until: int) -> None:
-        async with aio.insecure_channel(self._setting.etcd.removeprefix("http://")) as channel:
+        async with aio.insecure_channel(self._etcd.removeprefix("http://")) as channel:
             call = channel.unary_unary(
                 TXN.path,
                 request_serializer=pb.TxnRequest.SerializeToString,
@@ -102,7 +107,7 @@ class Flood:
         newest = spread([float(state["at"].get(str(self._changes), 0))])
 
         def counted() -> float | None:
-            found = self._setting.plane.counted("hfi_xds_coalesced_changes_total") - self._coalesced
+            found = self._plane.counted("hfi_xds_coalesced_changes_total") - self._coalesced
             return found or None
 
         coalesced = spread([wait_for("the count of what was coalesced", counted)])
@@ -145,7 +150,7 @@ class Flood:
         """Memory on the way."""
         if self._missing:
             return {}, ""
-        steps = [max(rss for at, rss in self._memory if at <= self._changes * tenth // 10) for tenth in range(1, 11)]
+        steps = [next(rss for at, rss in self._memory if at >= self._changes * tenth // 10) for tenth in range(1, 11)]
         head = ["changes, tenths", *(str(tenth) for tenth in range(1, 11))]
-        text = table(head, [["greatest RSS so far, MB", *(f"{rss:.1f}" for rss in steps)]])
+        text = table(head, [["RSS, MB", *(f"{rss:.1f}" for rss in steps)]])
         return {"flood": {"memory": self._memory, "seconds": self._seconds}}, text

@@ -175,3 +175,21 @@ async def test_a_change_goes_out_at_once_and_those_that_follow_it_as_one() -> No
         assert coalesced == [97]
         assert upstream(await made(source, hello())) == "99"
     await source.close()
+
+
+async def test_while_changes_come_without_a_pause_they_go_out_less_and_less_often() -> None:
+    source, wake, loop = SidecarSource(build, debounce_seconds=0.01), asyncio.Event(), asyncio.get_running_loop()
+    with source.following(wake):
+        source.publish({"checkout": wish(1)})
+        began = loop.time()
+        for number in range(2, 6):
+            wake.clear()
+            source.publish({"checkout": wish(number)})
+            await asyncio.wait_for(wake.wait(), 10)
+        # Timers are late at times, and never early.
+        assert loop.time() - began > 0.01 + 0.02 + 0.04 + 0.07
+        await eventually(lambda: source._timer is None, what="a pause")
+        wake.clear()
+        source.publish({"checkout": wish(6)})
+        assert wake.is_set(), "after a pause it is as in the beginning"
+    await source.close()
