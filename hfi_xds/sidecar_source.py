@@ -70,6 +70,8 @@ class SidecarSource:
         self._last: OrderedDict[_Whose, Sidecar] = OrderedDict()
         self._building: dict[_Whose, asyncio.Task[None]] = {}
         self._whole: OrderedDict[int, _Base] = OrderedDict()
+        #: What was answered since something changed last; a sidecar of many addresses is slow to look up.
+        self._answers: dict[tuple[int, _Whose], ResourceSnapshot] = {}
         self._followers = Wakes()
 
     def count_coalesced(self, count: Callable[[int], object]) -> None:
@@ -101,20 +103,42 @@ class SidecarSource:
         if (wishes, unreadable) == (self._wishes, self._unreadable):
             return
         self._wishes, self._unreadable = wishes, unreadable
+        self._answers.clear()
         if self._debounce_seconds:
             self._timer = asyncio.get_running_loop().call_later(self._window, self._serve)
-        self._followers.set()
+        changed = {name for name in before.keys() | wishes.keys() if before.get(name) != wishes.get(name)}
+        if unreadable or not self._begun(changed):
+            self._followers.set()
+
+    def _begun(self, changed: Set[str]) -> bool:
+        """Whether nothing is due for these clusters before it is made, which is begun: then all will be woken."""
+        waiting = set()
+        for cluster, own in list(self._last):
+            if cluster in changed:
+                sidecar = complete(own, (self._wishes or {}).get(cluster))
+                if sidecar is None or self._ready(sidecar, (cluster, own)) == sidecar:
+                    return False
+                waiting.add(cluster)
+        return waiting == changed
 
     def add_to(self, snapshot: ResourceSnapshot, hello: Hello) -> ResourceSnapshot:
         """What this node is served, its sidecar included. The same value each time that nothing has changed."""
         cluster = hello.node.cluster
         if self._wishes is None or cluster in self._unreadable:
             return snapshot
-        sidecar = complete(hello.wish, self._wishes.get(cluster))
+        key = (id(snapshot), (cluster, hello.wish))
+        answer = self._answers.get(key)
+        if answer is None:
+            answer = self._answer(snapshot, complete(hello.wish, self._wishes.get(cluster)), key[1])
+            if id(snapshot) in self._whole and len(self._answers) < MAX_BUILT:
+                self._answers[key] = answer
+        return answer
+
+    def _answer(self, snapshot: ResourceSnapshot, sidecar: Sidecar | None, whose: _Whose) -> ResourceSnapshot:
         if sidecar is None:
-            self._last.pop((cluster, hello.wish), None)
+            self._last.pop(whose, None)
             return self._joined(snapshot, None, ())
-        ready = self._ready(sidecar, (cluster, hello.wish))
+        ready = self._ready(sidecar, whose)
         return snapshot if ready is None else self._joined(snapshot, ready, self._built[ready])
 
     def _ready(self, sidecar: Sidecar, whose: _Whose) -> Sidecar | None:
@@ -134,6 +158,7 @@ class SidecarSource:
             made = await asyncio.to_thread(self._build, sidecar)
         finally:
             del self._building[whose]
+            self._answers.clear()
         _keep(self._built, sidecar, made)
         _keep(self._last, whose, sidecar)
         self._followers.set()
@@ -146,6 +171,7 @@ class SidecarSource:
             base = self._whole[id(snapshot)] = _Base(snapshot)
             if len(self._whole) > MAX_BASES:
                 self._whole.popitem(last=False)
+                self._answers.clear()  # Its id may become another one's.
         else:
             self._whole.move_to_end(id(snapshot))
         if sidecar not in base.joined and len(base.joined) > MAX_BUILT:

@@ -193,3 +193,23 @@ async def test_while_changes_come_without_a_pause_they_go_out_less_and_less_ofte
         source.publish({"checkout": wish(6)})
         assert wake.is_set(), "after a pause it is as in the beginning"
     await source.close()
+
+
+async def test_who_has_something_is_woken_when_the_next_is_made_and_not_before() -> None:
+    """Two thousand streams that are woken for nothing hold up the making."""
+    source, wake = SidecarSource(build, debounce_seconds=0), asyncio.Event()
+    source.publish({"checkout": wish(5)})
+    await made(source, hello())
+    with source.following(wake):
+        source.publish({"checkout": wish(6)})
+        assert not wake.is_set()
+        await asyncio.wait_for(wake.wait(), 10)
+        assert upstream(source.add_to(BASE, hello())) == "6"
+        wake.clear()
+        # What need not be made is said at once: the end of one, and one that was there before.
+        source.publish({})
+        assert wake.is_set()
+        assert source.add_to(BASE, hello()).of_type(CLUSTER) == {}
+        source.publish({"checkout": wish(6)})
+        assert upstream(await made(source, hello())) == "6"
+    await source.close()
