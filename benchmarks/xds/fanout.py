@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import urllib.request
 from typing import Any
@@ -106,7 +107,7 @@ class Fanout:
     def rows(self) -> list[Row]:
         """Times and memory."""
         if self._missing:
-            return [Row(name, GO_MISSING, spread([0.0])) for name in NAMES if name in self._wanted]
+            return [Row(name, GO_MISSING, spread([math.nan])) for name in NAMES if name in self._wanted]
         hfi, peer = self._taken["hfi"], self._taken["go"]
         last, memory = spread(hfi["counted"]), spread([self._memory["hfi"]])
         about = f"one change to the last ACK, {self._streams:,} streams, a cluster of {self._size / 1000:.1f} KB"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from typing import Any
@@ -99,7 +100,7 @@ class Flood:
     def rows(self) -> list[Row]:
         """Memory, where the streams are, and what was coalesced."""
         if self._missing:
-            return [Row(name, GO_MISSING, spread([0.0])) for name in NAMES if name in self._wanted]
+            return [Row(name, GO_MISSING, spread([math.nan])) for name in NAMES if name in self._wanted]
         settled = next(rss for at, rss in self._memory if at >= self._changes // 10)
         grown = spread([self._memory[-1][1] - settled])
         most = max(rss for _, rss in self._memory)
