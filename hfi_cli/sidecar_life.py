@@ -36,4 +36,4 @@ class SidecarLife:
                 log.error(
                     "the sidecar document of %s cannot be read; its proxies keep what they have: %s", cluster, why
                 )
-            self.source.publish(documents.wishes(), documents.broken.keys())
+            self.source.publish(documents.wishes(), documents.broken.keys(), changes=self._documents.changes)

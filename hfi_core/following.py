@@ -19,6 +19,8 @@ class Follower(Newest[T]):
         super().__init__(name, f"the {name} have not been read yet")
         self._store = store
         self._fold = fold
+        #: Changes that the store has told of, all in all; who follows sees the newest value, and may have missed some.
+        self.changes = 0
 
     async def _list_and_watch(self) -> NoReturn:
         await self._store.epoch()  # The watch compares with it: another store is listed anew.
@@ -32,5 +34,6 @@ class Follower(Newest[T]):
                 if change.entry is not None:
                     entries[change.key] = change.entry
             if batch.changes:
+                self.changes += len(batch.changes)
                 self._publish(self._fold(entries.values(), batch.revision), batch.revision)
         raise StoreError("the store's watch ended")

@@ -24,6 +24,11 @@ class XdsMetrics:
         self.heartbeats = Counter(
             "hfi_xds_heartbeats", "Responses that say only that what a proxy has lives on.", by_type, registry=registry
         )
+        self.coalesced = Counter(
+            "hfi_xds_coalesced_changes",
+            "Changes of sidecar documents that went out together with a later one, and never on their own.",
+            registry=registry,
+        )
         self.acks = Counter("hfi_xds_acks", "Resources that proxies have acknowledged.", by_type, registry=registry)
         self.nacks = Counter("hfi_xds_nacks", "Resources that proxies have rejected.", by_type, registry=registry)
         self.false_acks = Counter(

@@ -27,6 +27,7 @@ from hfi_xds.settings import XdsSettings
 from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
 from hfi_xds.stream import Shared
+from hfi_xds.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class XdsServer:
         self._gate = Gate(self._settings.max_streams)
         # Without one, nothing is known of sidecars, and these types are not served.
         self._sidecars = sidecars or SidecarSource()
+        self._sidecars.count_coalesced(metrics.coalesced.inc)
         shared = Shared(
             resources,
             self._sidecars,
@@ -73,6 +75,7 @@ class XdsServer:
             self._gate,
             Admission(self._settings.max_streams_per_node, nodes),
             self._hang_up,
+            Throttle(self._settings.max_concurrent_pushes),
         )
         self._services = Services(shared, MetricsSink(data_plane, metrics), rejections)
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]  # the stubs know only threads

@@ -26,6 +26,10 @@ class XdsSettings:
     """A client that does not take a response for so long loses its stream, and its connection with it. About 4 MB fit
     between it and us."""
 
+    max_concurrent_pushes: int = 100
+    """Responses that are on their way to clients at one time; the rest wait, and then send what is newest. Each
+    is in memory, and a module is a megabyte. A client that does not read counts for a second."""
+
     keepalive_seconds: float = 30.0
     """An idle connection is pinged after so long: a proxy that vanished without a word is noticed."""
 

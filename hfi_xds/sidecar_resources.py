@@ -26,6 +26,8 @@ _ADS = "{ads: {}, resource_api_version: V3}"
 _RDS = f"rds: {{route_config_name: {chain.INGRESS}, config_source: {_ADS}}}\n"
 #: Its endpoints come on their own: their change is the cheapest there is, and touches no connection to the rest.
 _EDS = f"type: EDS\neds_cluster_config: {{eds_config: {_ADS}}}\n"
+#: Where PyYAML has been built with libyaml, which reads several times faster.
+_LOADER: type = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 TYPES = (CLUSTER, ENDPOINT, LISTENER, ROUTE)
 
 
@@ -44,7 +46,7 @@ def sidecar_resources(sidecar: Sidecar) -> tuple[Resource, ...]:
         _resource(ROUTE, chain.INGRESS, RouteConfiguration, chain.routes()),
     ]
     if not sidecar.by_name:
-        assignment = yaml.safe_dump(yaml.safe_load(where)["load_assignment"])
+        assignment = yaml.safe_dump(yaml.load(where, _LOADER)["load_assignment"])
         resources.append(_resource(ENDPOINT, chain.UPSTREAM, ClusterLoadAssignment, assignment))
     return tuple(resources)
 
@@ -52,7 +54,7 @@ def sidecar_resources(sidecar: Sidecar) -> tuple[Resource, ...]:
 #: Of a thousand sidecars most parts are the same, and reading one takes some 20 ms.
 @functools.lru_cache(maxsize=256)
 def _resource(type_url: str, name: str, kind: type[Message], text: str) -> Resource:
-    return Resource.of(type_url, name, bytes(kind.from_dict(yaml.safe_load(text))))
+    return Resource.of(type_url, name, bytes(kind.from_dict(yaml.load(text, _LOADER))))
 
 
 def listener(sidecar: Sidecar) -> str:

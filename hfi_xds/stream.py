@@ -1,7 +1,8 @@
 """The pump between one gRPC stream and its session: one task reads, the handler itself writes.
 
-There is no queue. The reader and the source set one event; the writer then asks the session for what is due from the
-newest snapshot, until nothing is. While a write waits for a slow client, any number of changes cost nothing.
+There is no queue. The reader and the source set one event; the writer then waits for its turn, and asks the session for
+what is due from the newest snapshot, until nothing is. While it waits, for its turn or for a slow client, any number of
+changes cost nothing.
 
 A write that has begun cannot be taken back, and until it is over gRPC can send no status either (tried with grpcio
 1.85: TOO_MANY_OPERATIONS, and the call is never ended). So the connection of a client that does not take a response is
@@ -35,6 +36,7 @@ from hfi_xds.session import RequestT, ResponseT, Session
 from hfi_xds.settings import XdsSettings
 from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
+from hfi_xds.throttle import Throttle
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class Shared:
     admission: Admission
     hang_up: Callable[[str], Awaitable[bool]]
     """Cuts the connection from an address, as gRPC writes it; whether there was one."""
+    throttle: Throttle
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +185,20 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
     async def _send_due(self, write: Callable[[MessageOut], Awaitable[None]]) -> bool:
         """Send what is due, until nothing is; False when the client did not take it in time."""
         while self._registered is not None:
-            response = self._next(self._registered)
-            self._report()
-            if response is None:
-                break
-            message = self._codec.encode(response, self._shared.settings.identifier)
-            # Before its answer can be counted.
-            counter = self._shared.metrics.heartbeats if response.heartbeat else self._shared.metrics.pushes
-            counter.labels(label(response.type_url)).inc()
-            if not await self._in_time(write(message), self._registered):
-                return False
+            # Before it is asked what is due: what was asked for must be sent, and would not be the newest for long.
+            async with self._shared.throttle.place():
+                if self._shared.gate.closed:
+                    break
+                response = self._next(self._registered)
+                self._report()
+                if response is None:
+                    break
+                message = self._codec.encode(response, self._shared.settings.identifier)
+                # Before its answer can be counted.
+                counter = self._shared.metrics.heartbeats if response.heartbeat else self._shared.metrics.pushes
+                counter.labels(label(response.type_url)).inc()
+                if not await self._in_time(write(message), self._registered):
+                    return False
         return True
 
     def _next(self, node: NodeIdentity) -> ResponseT | None:

@@ -7,11 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from harness import Bench, BenchmarkError, allow_files, reported_errors
-from report import arguments, publish, shown, table
+from harness import Bench, allow_files, reported_errors
+from report import arguments, publish
+from targets import Measurement, figures, go_round, verdicts
 
 from filter import delays, footprint, growth, passing, replaced, takeover
-from filter.setting import Measurement, Row, Setting, Starter
+from filter.setting import Setting, Starter
 
 ABOUT = "HFI's filter beside no filter and beside Envoy's own: every target, everything in one run, in turn."
 #: In the order of the table.
@@ -36,29 +37,15 @@ def main() -> None:
             wanted = frozenset(names) & frozenset(options.only or names)
             if wanted:
                 parts.append(start(setting, wanted))
-        failed = _go_round(parts, options.rounds)
+        failed = go_round(parts, options.rounds)
         rows = [row for part in parts for row in part.rows()]
         details = [part.detail() for part in parts]
-    results: dict[str, Any] = {row.name: _figures(row) for row in rows}
-    for figures, _ in details:
-        results |= {f"detail: {name}": figure for name, figure in figures.items()}
-    publish("filter", options, results, "\n\n".join([_shown(rows), *(text for _, text in details if text)]))
+    results: dict[str, Any] = {row.name: figures(row) for row in rows}
+    for found, _ in details:
+        results |= {f"detail: {name}": figure for name, figure in found.items()}
+    publish("filter", options, results, "\n\n".join([verdicts(rows), *(text for _, text in details if text)]))
     if failed:
         sys.exit(1)
-
-
-def _go_round(parts: list[Measurement], rounds: int) -> bool:
-    """Measure all in turn. One that fails is taken out, and the others go on: says whether there was one."""
-    failed = False
-    for number in range(rounds):
-        for part in list(parts):
-            try:
-                part.round(number)
-            except (BenchmarkError, OSError) as error:
-                print(f"{type(part).__name__}, round {number + 1}: {error}; its rows are left out", file=sys.stderr)
-                parts.remove(part)
-                failed = True
-    return failed
 
 
 def _options() -> argparse.Namespace:
@@ -80,17 +67,3 @@ def _options() -> argparse.Namespace:
     if options.rounds < 1:
         parser.error("at least one round is needed")
     return options
-
-
-def _figures(row: Row) -> dict[str, Any]:
-    verdict = {} if row.met is None else {"target": row.target, "met": row.met}
-    return {"about": row.about, "unit": row.unit, **row.spread, **verdict, "note": row.note}
-
-
-def _shown(rows: Sequence[Row]) -> str:
-    lines = []
-    for row in rows:
-        verdict = "" if row.met is None else "met" if row.met else "**missed**"
-        lines.append([row.name, row.about, f"{shown(row.spread, row.digits)} {row.unit}".rstrip(), row.target, verdict])
-        lines[-1].append(row.note)
-    return table(["row", "what", "median (least–greatest)", "target", "verdict", "note"], lines)

@@ -16,8 +16,9 @@ from envoys import expect_status
 from harness import BenchmarkError
 from rawhttp import Connection, request
 from report import percentile, shown, spread, table
+from targets import Row, at_most
 
-from filter.setting import Row, Setting, at_most
+from filter.setting import Setting
 
 HEADER = "x-slow"
 REQUEST = request("GET", "/orders/7", {HEADER: "yes"})

@@ -17,9 +17,10 @@ from envoys import Envoy
 from harness import BenchmarkError
 from rawhttp import Connection, request
 from report import shown, spread, table
+from targets import Row, at_most
 
 from filter import sets
-from filter.setting import Row, Setting, at_most
+from filter.setting import Setting
 from hfi_core.modules.catalogue import FILTER, load_module
 
 NAMES = ("memory", "module")

@@ -6,10 +6,11 @@ from typing import Any
 
 from harness import BenchmarkError, wait_for
 from report import spread, table
+from targets import Row
 
 from filter import sets
 from filter.load import Load
-from filter.setting import Row, Setting
+from filter.setting import Setting
 from filter.source import Handle, prefix
 
 NAMES = ("growth",)

@@ -10,11 +10,12 @@ from typing import Any
 import envoys
 from envoys import Envoy, expect_status
 from report import ratios, shown, spread, table
+from targets import Row, at_least
 
 from filter import floor, load, sets
 from filter.load import Load, Measured
 from filter.sets import ABORTED, RuleSet
-from filter.setting import Row, Setting, at_least
+from filter.setting import Setting
 
 CALLS = 10
 _QUIET, _ABORTED = Load(), Load(ABORTED)

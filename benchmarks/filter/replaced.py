@@ -19,8 +19,9 @@ import uvloop
 from harness import BenchmarkError
 from rawhttp import Connection, request
 from report import percentile, ratios, shown, spread, table
+from targets import Row, at_most
 
-from filter.setting import Row, Setting, at_most
+from filter.setting import Setting
 from filter.source import Handle
 
 NAMES = ("replaced",)

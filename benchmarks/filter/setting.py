@@ -6,12 +6,13 @@ import argparse
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import envoys
 from control import ControlPlane, serve
 from envoys import Envoy
 from harness import Bench, processors
+from targets import Measurement
 
 
 @dataclass
@@ -59,43 +60,6 @@ class Setting:
         if version:
             envoy.sees_version(version)
         return envoy
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A line of the table of targets. ``spread`` is over the rounds; without ``met`` it is there to explain others."""
-
-    name: str
-    about: str
-    spread: dict[str, float]
-    digits: int = 2
-    unit: str = ""
-    target: str = ""
-    met: bool | None = None
-    note: str = ""
-
-
-def at_least(least: float, spread: dict[str, float]) -> tuple[str, bool]:
-    """A target and its verdict: by the median."""
-    return f"≥ {least:.2f}", spread["median"] >= least
-
-
-def at_most(most: float, spread: dict[str, float], unit: str) -> tuple[str, bool]:
-    """Likewise."""
-    return f"≤ {most:g} {unit}".rstrip(), spread["median"] <= most
-
-
-class Measurement(Protocol):
-    """Something that is started once and then measured once a round, in turn with the others."""
-
-    def round(self, number: int) -> None:
-        """Measure. Rounds are counted from 0."""
-
-    def rows(self) -> list[Row]:
-        """What came out, as lines of the table of targets."""
-
-    def detail(self) -> tuple[dict[str, Any], str]:
-        """All figures, and a table of them (or nothing)."""
 
 
 #: Starts a measurement, given the run and the names of those of its rows that are wanted.

@@ -17,8 +17,9 @@ from typing import Any
 
 from harness import HOST, BenchmarkError, fetch
 from report import shown, spread, table
+from targets import Row, at_most
 
-from filter.setting import Row, Setting, at_most
+from filter.setting import Setting
 from filter.source import Handle
 
 NAMES = ("compile", "compile-native", "takeover")

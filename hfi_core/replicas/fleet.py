@@ -17,7 +17,8 @@ import re
 import secrets
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NoReturn
 
 from hfi_core.clock import now_ms
@@ -47,6 +48,20 @@ def new_id() -> str:
     """An id for this process, that people recognise the machine by."""
     host = re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:64] or "hfi"
     return f"{host}.{secrets.token_hex(4)}"
+
+
+@dataclass(frozen=True)
+class Told:
+    """What all have told, read when somebody wants to know: of two thousand proxies that is a tenth of a second, and
+    each thing that is told would cost it."""
+
+    entries: tuple[Entry, ...]
+    at_ms: int
+
+    @cached_property
+    def fleet(self) -> Fleet:
+        """What it says."""
+        return documents.read(self.entries, self.at_ms)
 
 
 class Membership:
@@ -82,21 +97,21 @@ class Membership:
     @property
     def replicas(self) -> tuple[Replica, ...]:
         """All replicas that are known to live, this one among them, by id."""
-        seen = () if self.others.current is None else self.others.current.replicas
+        seen = () if self.others.current is None else self.others.current.fleet.replicas
         others = (replica for replica in seen if replica.id != self.id)
         return tuple(sorted((self._replica, *others), key=lambda replica: replica.id))
 
     def known(self) -> tuple[Known, ...]:
         """The proxies of all replicas, by node id."""
-        held = () if self.others.current is None else self.others.current.held
+        held = () if self.others.current is None else self.others.current.fleet.held
         if self.others.trouble is None:
             self._vouched_ms = self._clock()
         # Who holds a proxy vouches for it by its lease, for as long as we can see that.
         held = tuple(replace(found, status=_seen(found.status, self._vouched_ms)) for found in held)
         return merge(self.id, self._proxies.list(), held)
 
-    def _read(self, entries: Iterable[Entry], _revision: int) -> Fleet:
-        return documents.read(entries, self._clock())
+    def _read(self, entries: Iterable[Entry], _revision: int) -> Told:
+        return Told(tuple(entries), self._clock())
 
     # -- telling --------------------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from hfi_xds import ledger, rejections, session, wire
+from hfi_xds import ledger, rejections, session, throttle, wire
 from hfi_xds.settings import XdsSettings
 
 TESTS = Path(__file__).parents[2]
@@ -44,6 +44,7 @@ def test_the_limits_that_are_promised_are_those_that_there_are() -> None:
         f"{settings.max_streams_per_node:,}",
         f"{settings.hello_timeout_seconds:g} s",
         f"{settings.write_timeout_seconds:g} s",
+        f"{settings.max_concurrent_pushes}; {throttle.HELD_SECONDS:g} s",
         f"{settings.max_message_bytes // 2**20} MiB",
         f"{session.MAX_NAMES:,}; {session.MAX_TEXT:,}",
         f"{ledger.MAX_UNANSWERED}",

@@ -15,6 +15,7 @@ def test_what_is_promised() -> None:
         max_streams=10_000,
         hello_timeout_seconds=60,
         write_timeout_seconds=20,
+        max_concurrent_pushes=100,
         keepalive_seconds=30,
         keepalive_timeout_seconds=10,
         min_ping_interval_seconds=5,

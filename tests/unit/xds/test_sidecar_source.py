@@ -49,12 +49,12 @@ def upstream(snapshot: ResourceSnapshot) -> str:
 
 
 async def test_before_the_documents_are_read_nothing_is_said() -> None:
-    source = SidecarSource(build)
+    source = SidecarSource(build, debounce_seconds=0)
     assert source.add_to(BASE, hello(own=wish(5))) is BASE
 
 
 async def test_a_node_gets_what_its_cluster_is_to_be_beside_what_all_get() -> None:
-    source = SidecarSource(build)
+    source = SidecarSource(build, debounce_seconds=0)
     source.publish({"checkout": wish(5)})
     found = await made(source, hello())
     assert upstream(found) == "5"
@@ -66,14 +66,14 @@ async def test_a_node_gets_what_its_cluster_is_to_be_beside_what_all_get() -> No
 
 
 async def test_of_whom_nothing_is_known_it_is_known_that_there_is_nothing() -> None:
-    source = SidecarSource(build)
+    source = SidecarSource(build, debounce_seconds=0)
     source.publish({})
     found = source.add_to(BASE, hello())
     assert all(found.types[type_url] == {} for type_url in TYPES)
 
 
 async def test_followers_are_woken_by_a_change_and_by_nothing_else() -> None:
-    source, wake = SidecarSource(build), asyncio.Event()
+    source, wake = SidecarSource(build, debounce_seconds=0), asyncio.Event()
     with source.following(wake):
         source.publish({"checkout": wish(5)})
         assert wake.is_set()
@@ -86,7 +86,7 @@ async def test_followers_are_woken_by_a_change_and_by_nothing_else() -> None:
 
 
 async def test_a_document_that_cannot_be_read_any_more_counts_on() -> None:
-    source = SidecarSource(build)
+    source = SidecarSource(build, debounce_seconds=0)
     source.publish({"checkout": wish(5)})
     before = await made(source, hello())
     source.publish({}, {"checkout", "billing"})
@@ -105,7 +105,7 @@ async def test_while_something_is_made_the_loop_goes_on_and_it_is_made_once() ->
         assert may.wait(10)
         return build(sidecar)
 
-    source = SidecarSource(slow)
+    source = SidecarSource(slow, debounce_seconds=0)
     source.publish({"checkout": wish(5)})
     assert source.add_to(BASE, hello()) is BASE
     assert source.add_to(BASE, hello()) is BASE
@@ -129,7 +129,7 @@ async def test_a_mistake_of_ours_is_told_and_ends_nothing(caplog: pytest.LogCapt
 
 
 async def test_what_all_got_long_ago_is_not_kept() -> None:
-    source = SidecarSource(build)
+    source = SidecarSource(build, debounce_seconds=0)
     source.publish({"checkout": wish(5)})
     bases = [ResourceSnapshot.of(*of(hfi=str(number))) for number in range(MAX_BASES + 1)]
     first = await made(source, hello(), bases[0])
@@ -137,3 +137,79 @@ async def test_what_all_got_long_ago_is_not_kept() -> None:
     for base in bases[1:]:
         source.add_to(base, hello())
     assert source.add_to(bases[0], hello()) is not first
+
+
+async def test_of_what_changes_while_something_is_made_only_the_newest_is_made() -> None:
+    """Else a burst would be made one after the other, and the newest come last of all."""
+    may, calls = threading.Semaphore(0), []
+
+    def slow(sidecar: Sidecar) -> Sequence[Resource]:
+        calls.append(sidecar.upstream[0].port)
+        assert may.acquire(timeout=10)
+        return build(sidecar)
+
+    source = SidecarSource(slow, debounce_seconds=0)
+    for port in range(1, 100):
+        source.publish({"checkout": wish(port)})
+        assert source.add_to(BASE, hello()) is BASE
+    may.release()
+    # What is made is served although it is not the newest: changes without end keep none back.
+    assert upstream(await made(source, hello())) == "1"
+    may.release()
+    await eventually(lambda: upstream(source.add_to(BASE, hello())) == "99", what="the newest")
+    assert calls == [1, 99]
+    await source.close()
+
+
+async def test_a_change_goes_out_at_once_and_those_that_follow_it_as_one() -> None:
+    source, wake, coalesced = SidecarSource(build, debounce_seconds=0.01), asyncio.Event(), []
+    source.count_coalesced(coalesced.append)
+    with source.following(wake):
+        source.publish({"checkout": wish(1)}, changes=1)
+        assert wake.is_set(), "the first waits for nothing"
+        wake.clear()
+        for number in range(2, 100):
+            source.publish({"checkout": wish(number)}, changes=number)
+        assert not wake.is_set()
+        await asyncio.wait_for(wake.wait(), 10)
+        assert coalesced == [97]
+        assert upstream(await made(source, hello())) == "99"
+    await source.close()
+
+
+async def test_while_changes_come_without_a_pause_they_go_out_less_and_less_often() -> None:
+    source, wake, loop = SidecarSource(build, debounce_seconds=0.01), asyncio.Event(), asyncio.get_running_loop()
+    with source.following(wake):
+        source.publish({"checkout": wish(1)})
+        began = loop.time()
+        for number in range(2, 6):
+            wake.clear()
+            source.publish({"checkout": wish(number)})
+            await asyncio.wait_for(wake.wait(), 10)
+        # Timers are late at times, and never early.
+        assert loop.time() - began > 0.01 + 0.02 + 0.04 + 0.07
+        await eventually(lambda: source._timer is None, what="a pause")
+        wake.clear()
+        source.publish({"checkout": wish(6)})
+        assert wake.is_set(), "after a pause it is as in the beginning"
+    await source.close()
+
+
+async def test_who_has_something_is_woken_when_the_next_is_made_and_not_before() -> None:
+    """Two thousand streams that are woken for nothing hold up the making."""
+    source, wake = SidecarSource(build, debounce_seconds=0), asyncio.Event()
+    source.publish({"checkout": wish(5)})
+    await made(source, hello())
+    with source.following(wake):
+        source.publish({"checkout": wish(6)})
+        assert not wake.is_set()
+        await asyncio.wait_for(wake.wait(), 10)
+        assert upstream(source.add_to(BASE, hello())) == "6"
+        wake.clear()
+        # What need not be made is said at once: the end of one, and one that was there before.
+        source.publish({})
+        assert wake.is_set()
+        assert source.add_to(BASE, hello()).of_type(CLUSTER) == {}
+        source.publish({"checkout": wish(6)})
+        assert upstream(await made(source, hello())) == "6"
+    await source.close()

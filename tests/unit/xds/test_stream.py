@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from hfi_core.proxies import ProxyRegistry
 from hfi_xds.admission import Admission, Caller
-from hfi_xds.gate import Gate
+from hfi_xds.gate import End, Gate
 from hfi_xds.messages import DeltaRequest
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.rejections import Rejections
@@ -25,6 +25,7 @@ from hfi_xds.settings import XdsSettings
 from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
 from hfi_xds.stream import Codec, DiscoveryStream, Shared
+from hfi_xds.throttle import Throttle
 from tests.support.waiting import eventually
 from tests.unit.xds.talk import HELLO, of
 
@@ -34,26 +35,41 @@ async def _no_connection(peer: str) -> bool:
 
 
 class Pump:
-    """One stream without a wire. ``requests`` may raise."""
+    """Streams without a wire, of one server. ``requests`` may raise."""
 
-    def __init__(self, settings: XdsSettings | None = None) -> None:
+    def __init__(self, settings: XdsSettings | None = None, held_seconds: float = 60) -> None:
         self.proxies, self.registry = ProxyRegistry(), CollectorRegistry()
         metrics = XdsMetrics(self.registry)
-        source = ResourceSource(ResourceSnapshot.of(*of(hfi="one")))
-        reporter = Reporter(self.proxies, metrics)
-        shared = Shared(
-            source,
+        self.source = ResourceSource(ResourceSnapshot.of(*of(hfi="one")), debounce_seconds=0)
+        self.gate = Gate(100)
+        settings = settings or XdsSettings()
+        self._shared = Shared(
+            self.source,
             SidecarSource(),
             self.proxies,
-            reporter,
+            Reporter(self.proxies, metrics),
             metrics,
-            settings or XdsSettings(),
-            Gate(1),
-            Admission(1),
+            settings,
+            self.gate,
+            Admission(100),
             _no_connection,
+            Throttle(settings.max_concurrent_pushes, held_seconds),
         )
+        self.stream = self.another()
+
+    def another(self) -> DiscoveryStream[Any, Any, Any, Any]:
         codec: Any = Codec(lambda request: request, lambda response, identifier: response)
-        self.stream = DiscoveryStream(shared, delta_session(Rejections()), codec, Caller())
+        return DiscoveryStream(self._shared, delta_session(Rejections()), codec, Caller())
+
+    def calls(self, writes: Iterable[Callable[[Any], Awaitable[None]]]) -> list[asyncio.Task[End]]:
+        """A stream for each, whose client takes responses so."""
+        return [asyncio.create_task(self.another().run(asking(), write)) for write in writes]
+
+    async def end(self, calls: Iterable[asyncio.Task[End]]) -> None:
+        self.gate.close()
+        async with asyncio.timeout(10):
+            assert {(await call).code for call in calls} == {grpc.StatusCode.UNAVAILABLE}
+        self.nothing_is_left()
 
     def nothing_is_left(self) -> None:
         proxy = self.proxies.get(HELLO.node.id)
@@ -121,3 +137,92 @@ async def test_a_slow_client_whose_connection_is_not_found_is_waited_for(caplog:
     read.set()
     assert (await call).code is grpc.StatusCode.DEADLINE_EXCEEDED
     pump.nothing_is_left()
+
+
+async def test_no_more_pushes_at_one_time_than_may_be() -> None:
+    """A module of a megabyte to thousands of streams is a few in memory, and all have it in the end."""
+    pump, may = Pump(XdsSettings(max_concurrent_pushes=3)), asyncio.Event()
+    under_way, most, done = 0, 0, 0
+
+    async def reading(response: Any) -> None:
+        nonlocal under_way, most, done
+        under_way += 1
+        most = max(most, under_way)
+        await may.wait()
+        under_way -= 1
+        done += 1
+
+    calls = pump.calls([reading] * 10)
+    await eventually(lambda: under_way == 3, what="three that write")
+    for _ in range(100):  # Turns of the loop in which a fourth could.
+        await asyncio.sleep(0)
+    assert under_way == 3
+    may.set()
+    await eventually(lambda: done == 10, what="all of them")
+    assert most == 3
+    await pump.end(calls)
+
+
+async def test_clients_that_do_not_read_hold_the_others_up_for_a_moment_only() -> None:
+    pump, read, taken_by_all = Pump(XdsSettings(max_concurrent_pushes=2), held_seconds=0.05), asyncio.Event(), []
+
+    async def never(response: Any) -> None:
+        await read.wait()
+
+    async def at_once(response: Any) -> None:
+        taken_by_all.append(response)
+
+    calls = pump.calls([never] * 5 + [at_once] * 5)
+    await eventually(lambda: len(taken_by_all) == 5, what="all who read")
+    read.set()
+    await pump.end(calls)
+
+
+async def test_who_waited_for_its_turn_sends_what_is_newest() -> None:
+    pump, may = Pump(XdsSettings(max_concurrent_pushes=1)), asyncio.Event()
+    sent: list[bytes] = []
+
+    async def first(response: Any) -> None:
+        await may.wait()
+
+    async def second(response: Any) -> None:
+        sent.extend(resource.body for resource in response.resources)
+
+    calls = pump.calls([first, second])
+    await eventually(lambda: pump.registry.get_sample_value("hfi_xds_pushes_total", {"type": "ecds"}) == 1)
+    for content in ("two", "three"):
+        pump.source.publish(ResourceSnapshot.of(*of(hfi=content)))
+    may.set()
+    await eventually(lambda: sent, what="what waited")
+    assert sent == [b"three"]
+    await pump.end(calls)
+
+
+async def test_a_place_is_given_back_once_and_also_when_its_stream_is_cancelled() -> None:
+    throttle, may = Throttle(1, held_seconds=0.01), asyncio.Event()
+
+    async def hold() -> None:
+        async with throttle.place():
+            await may.wait()
+
+    slow, waiting = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    # The first loses its place to the second, and has none to give back when it ends.
+    async with asyncio.timeout(10), throttle.place():
+        pass
+    may.set()
+    await asyncio.gather(slow, waiting)
+    may.clear()
+    throttle._held_seconds = 60  # From here on nobody is slow.
+    holding, waiting = asyncio.create_task(hold()), asyncio.create_task(hold())
+    await asyncio.sleep(0)
+    for task in (waiting, holding):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    async with asyncio.timeout(10), throttle.place():
+        third = asyncio.create_task(throttle._free.acquire())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not third.done(), "there is one place, as in the beginning"
+    await third
