@@ -27,6 +27,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 MAX_DURATION_SECONDS = 31_536_000
 MAX_TIMES = 1_000_000_000
 MAX_STEPS = 64
+#: RFC 9110, section 6.4.1. Over HTTP/1.1 a client would take a body for the beginning of the next answer.
+NO_BODY = (204, 304)
 
 #: Members of an abort that would do nothing beside the other ways of ending a request.
 _ONLY_WITH = {
@@ -91,6 +93,8 @@ class Abort(Document):
             for member in given(self, ("body", "grpc_message", "headers"))
             if way not in _ONLY_WITH[member]
         )
+        if self.body and self.http_status in NO_BODY:
+            check_members([(("body",), f"goes with no answer of status {self.http_status}: it may have none")])
         return self
 
 

@@ -73,6 +73,11 @@ pub(super) fn read(value: &Value, at: &At, reading: &mut Reading) -> Option<Abor
     let chance = part_chance(members, at, reading);
     let way = members.exactly_one(&WAYS, at, reading)?;
     goes_with(way, members, at, reading)?;
+    // RFC 9110, section 6.4.1. Over HTTP/1.1 a client would take a body for the beginning of the next answer.
+    if let (Some(End::Http { status: status @ (204 | 304), .. }), Some(Some(body))) = (&end, &body) {
+        let detail = format!("goes with no answer of status {status}: it may have none");
+        reading.check(body.is_empty(), &at.key("body"), &detail)?;
+    }
     let end = match end? {
         End::Http { status, .. } => End::Http { status, body: body? },
         End::Grpc { status, .. } => End::Grpc { status, message: message? },
