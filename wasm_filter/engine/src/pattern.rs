@@ -73,9 +73,7 @@ impl Pattern {
         let literals = Literals::of(&parsed);
         let estimate = room(&parsed).saturating_add(LEAST_BYTES);
         let compiled = OnceCell::new();
-        // The tables for Unicode's word boundaries are not built in, and only the compiler says so.
-        let sure = !parsed.properties().look_set().contains_word_unicode();
-        if sure && estimate <= SURELY_SMALL {
+        if estimate <= SURELY_SMALL {
             return Ok(Pattern { source: source.into(), literals, memory: estimate, compiled });
         }
         let regex = compile(parsed)?;
@@ -170,7 +168,7 @@ mod tests {
 
     use super::*;
 
-    const PATTERNS: [&str; 22] = [
+    const PATTERNS: [&str; 23] = [
         "",
         "/svc-1/users/[0-9]+/orders(/.*)?",
         ".*",
@@ -190,6 +188,7 @@ mod tests {
         "(?:ab){0}",
         "x{0,9}y{4,}",
         "^a$|(?-u:\\b)b(?-u:\\B)",
+        "\\b{start}a\\b.*\\B",
         "(?:(?:(?:a)))",
         "[^\\s\\S]",
         "\u{10ffff}{20}",
@@ -213,11 +212,44 @@ mod tests {
 
     #[test]
     fn what_the_compiler_refuses_is_refused_at_once() {
-        let refused = Pattern::whole("a\\b").unwrap_err();
-        assert_eq!((refused.detail.contains("word boundary"), refused.cost), (true, MAX_COMPILED_BYTES));
-        let ascii = Pattern::whole("(?-u:a\\b) b").unwrap();
-        assert!(ascii.matches_whole(b"a b") && !ascii.matches_whole(b"ab"));
-        assert_eq!(Pattern::whole("[ab]{60000}").unwrap_err().detail, TOO_LARGE);
+        let refused = Pattern::whole("[ab]{60000}").unwrap_err();
+        assert_eq!((refused.detail.as_str(), refused.cost), (TOO_LARGE, MAX_COMPILED_BYTES));
+    }
+
+    /// A pattern, a text, and whether it matches; `é` is a letter of Unicode's, and none of ASCII's.
+    const BOUNDARIES: [(&str, &[u8], bool); 16] = [
+        (".*\\bcart\\b.*", b"/v1/cart/7", true),
+        (".*\\bcart\\b.*", b"/v1/cart-old", true),
+        (".*\\bcart\\b.*", b"/v1/cart_old", false),
+        (".*\\bcart\\b.*", b"/v1/carts", false),
+        ("\\bcart\\b", b"cart", true),
+        ("/a\\bb", b"/ab", false),
+        ("/a\\Bb", b"/ab", true),
+        ("\\b", b"", false),
+        (".*\\bcaf\\b.*", "/café".as_bytes(), false),
+        ("(?-u:.*\\bcaf\\b.*)", "/café".as_bytes(), true),
+        (".*\\bcafé\\b.*", "/café/1".as_bytes(), true),
+        (".*\\b{start}art.*", b"/cart", false),
+        (".*\\b{end}s.*", b"/carts", false),
+        // What is not UTF-8 is no letter, and has no boundary inside.
+        ("(?s-u:.)*\\ba(?s-u:.)*", b"\xffa\xff", true),
+        ("(?s-u:.)*a\\Bb(?s-u:.)*", b"\xffab\xff", true),
+        ("(?s-u:.)*\\B(?s-u:.)*", b"\xff", false),
+    ];
+
+    #[test]
+    fn word_boundaries_are_those_of_unicode_for_short_texts_and_long_ones() {
+        for (source, text, matches) in BOUNDARIES {
+            let pattern = Pattern::whole(source).unwrap();
+            assert_eq!(pattern.matches_whole(text), matches, "{source} on {}", text.escape_ascii());
+            // The backtracker above, and what takes over from it where a text is too long.
+            let regex = compile(parse(source).unwrap()).unwrap();
+            let simulated = simulate(regex.get_nfa(), Input::new(text).anchored(Anchored::Yes));
+            assert_eq!(simulated, matches, "{source} on {}, simulated", text.escape_ascii());
+        }
+        let long = format!("/{}/cart", "x".repeat(200_000));
+        assert!(Pattern::whole(".*\\bcart\\b").unwrap().matches_whole(long.as_bytes()));
+        assert!(!Pattern::whole(".*\\bart\\b").unwrap().matches_whole(long.as_bytes()));
     }
 
     #[test]

@@ -20,7 +20,7 @@ const NAMES: [&str; 12] =
     ["x-a", "x-b", "X-C", "host", ":authority", "x-d", "x-e", "x-f", "x-g", "x-h", "user-agent", ":method"];
 const VALUES: [&str; 6] = ["1", "2", "", "shop.example", "GET", "a longer value than any other"];
 /// Pieces of patterns, each with texts that it matches.
-const PIECES: [(&str, [&str; 2]); 17] = [
+const PIECES: [(&str, [&str; 2]); 19] = [
     ("/users", ["/users", "/users"]),
     ("/", ["/", "/"]),
     ("orders", ["orders", "orders"]),
@@ -37,6 +37,8 @@ const PIECES: [(&str, [&str; 2]); 17] = [
     ("[^/]+", ["é", "x"]),
     ("(?:/a.*|/ab.*)", ["/abc", "/ab"]),
     ("^", ["", ""]),
+    (r"\b", ["", ""]),
+    (r"\B", ["", ""]),
     ("x?", ["", "x"]),
 ];
 
