@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from harness import BenchmarkError
-from report import shown, table
+from report import arguments, publish, shown, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +63,41 @@ def go_round(parts: list[Measurement], rounds: int) -> bool:
     return failed
 
 
-def figures(row: Row) -> dict[str, Any]:
+def arguments_for(about: str, names: Sequence[str]) -> argparse.ArgumentParser:
+    """The options of a command with rows of these names."""
+    parser = arguments(about, rounds=5)
+    parser.add_argument("--only", metavar="ROW,…", help="of: " + ", ".join(names))
+    return parser
+
+
+def asked(parser: argparse.ArgumentParser, names: Sequence[str]) -> argparse.Namespace:
+    """What was asked for. ``only`` is a list of rows that there are, or None for all."""
+    options = parser.parse_args()
+    if options.only is not None:
+        options.only = options.only.split(",")
+        unknown = sorted(set(options.only) - set(names))
+        if unknown:
+            parser.error(f"no such row: {', '.join(unknown)}; there are: {', '.join(names)}")
+    return options
+
+
+def tell(
+    name: str, options: argparse.Namespace, rows: Sequence[Row], details: Sequence[tuple[dict[str, Any], str]]
+) -> None:
+    """Print the table of targets and those of the parts, and write all figures where that was asked for."""
+    results: dict[str, Any] = {row.name: _figures(row) for row in rows}
+    for found, _ in details:
+        results |= {f"detail: {part}": figure for part, figure in found.items()}
+    publish(name, options, results, "\n\n".join([_verdicts(rows), *(text for _, text in details if text)]))
+
+
+def _figures(row: Row) -> dict[str, Any]:
     """A line for the JSON file."""
     verdict = {} if row.met is None else {"target": row.target, "met": row.met}
     return {"about": row.about, "unit": row.unit, **row.spread, **verdict, "note": row.note}
 
 
-def verdicts(rows: Sequence[Row]) -> str:
+def _verdicts(rows: Sequence[Row]) -> str:
     """The table of targets."""
     lines = []
     for row in rows:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from harness import Bench, allow_files, reported_errors
-from report import arguments, publish
-from targets import Measurement, figures, go_round, verdicts
+from targets import Measurement, arguments_for, asked, go_round, tell
 
 from filter import delays, footprint, growth, passing, replaced, takeover
 from filter.setting import Setting, Starter
@@ -40,30 +38,21 @@ def main() -> None:
         failed = go_round(parts, options.rounds)
         rows = [row for part in parts for row in part.rows()]
         details = [part.detail() for part in parts]
-    results: dict[str, Any] = {row.name: figures(row) for row in rows}
-    for found, _ in details:
-        results |= {f"detail: {name}": figure for name, figure in found.items()}
-    publish("filter", options, results, "\n\n".join([verdicts(rows), *(text for _, text in details if text)]))
+    tell("filter", options, rows, details)
     if failed:
         sys.exit(1)
 
 
 def _options() -> argparse.Namespace:
     names = [name for part, _ in PARTS for name in part]
-    parser = arguments(ABOUT, rounds=5)
-    parser.add_argument("--only", metavar="ROW,…", help="of: " + ", ".join(names))
+    parser = arguments_for(ABOUT, names)
     parser.add_argument("--seconds", type=float, default=3.0, help="how long each variant is loaded in a round")
     parser.add_argument("--connections", type=int, default=32, help="kept by the load at once")
     parser.add_argument("--rules", type=int, default=10_000, help="in a large set")
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 100, 1000], help="requests in delay at once")
     parser.add_argument("--delay-ms", type=int, default=250, help="the delay that is asked for")
     parser.add_argument("--snapshots", type=int, default=1000, help="sent one after the other to see memory grow")
-    options = parser.parse_args()
-    if options.only is not None:
-        options.only = options.only.split(",")
-        unknown = sorted(set(options.only) - set(names))
-        if unknown:
-            parser.error(f"no such row: {', '.join(unknown)}; there are: {', '.join(names)}")
+    options = asked(parser, names)
     if options.rounds < 1:
         parser.error("at least one round is needed")
     return options

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness import Bench, allow_files, reported_errors
-from report import arguments, publish
-from targets import Row, figures, go_round, verdicts
+from targets import Row, arguments_for, asked, go_round, tell
 
 from xds import acked, failover, fanout, flood
 from xds.setting import Setting, Starter
@@ -41,27 +40,18 @@ def main() -> None:
                     failed |= go_round(parts, options.rounds)
                     rows += [row for part in parts for row in part.rows()]
                     details += [part.detail() for part in parts]
-    results: dict[str, Any] = {row.name: figures(row) for row in rows}
-    for found, _ in details:
-        results |= {f"detail: {name}": figure for name, figure in found.items()}
-    publish("xds", options, results, "\n\n".join([verdicts(rows), *(text for _, text in details if text)]))
+    tell("xds", options, rows, details)
     if failed:
         sys.exit(1)
 
 
 def _options() -> argparse.Namespace:
     names = [name for part, _ in PARTS for name in part]
-    parser = arguments(ABOUT, rounds=5)
-    parser.add_argument("--only", metavar="ROW,…", help="of: " + ", ".join(names))
+    parser = arguments_for(ABOUT, names)
     parser.add_argument("--streams", type=int, default=2000, help="that are told of one change")
     parser.add_argument("--commits", type=int, default=500, help="until the ACK of one Envoy, in all")
     parser.add_argument("--changes", type=int, default=100_000, help="at full speed, in all")
-    options = parser.parse_args()
-    if options.only is not None:
-        options.only = options.only.split(",")
-        unknown = sorted(set(options.only) - set(names))
-        if unknown:
-            parser.error(f"no such row: {', '.join(unknown)}; there are: {', '.join(names)}")
+    options = asked(parser, names)
     if min(options.rounds, options.streams, options.commits, options.changes) < 1:
         parser.error("at least one of each is needed")
     return options
