@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-import pytest_asyncio
 
 from hfi_core.modules.catalogue import FILTER, FilterModule, load_module
 from hfi_core.modules.filter_config import FilterConfig
@@ -26,6 +24,7 @@ from tests.support.waiting import eventually, eventually_async
 pytestmark = [
     ONE_LOOP,
     pytest.mark.envoy,
+    pytest.mark.usefixtures("quiet"),
     # envoy-data-plane, which builds the resources, declares its validators in a way that pydantic will drop.
     pytest.mark.filterwarnings("ignore:Using `@model_validator` with mode='after':DeprecationWarning"),
 ]
@@ -37,13 +36,6 @@ BOTH = pytest.mark.parametrize("variant", [DELTA, SOTW], ids=str)
 STATS = "extension_config_discovery.http_filter.hfi."
 #: No status at all: Envoy's own validation says no.
 BAD = 100
-
-
-@pytest.fixture(autouse=True)
-def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    yield
-    loud = [record for record in caplog.get_records("call") if record.levelno >= logging.ERROR]
-    assert not loud, [(record.name, record.getMessage(), record.exc_text) for record in loud]
 
 
 class Proxy:
@@ -73,12 +65,6 @@ async def proxied(
     config = bootstrap(plane.port, variant, default=default)
     async with running_envoy(config, directory, concurrency=1) as envoy:
         yield Proxy(envoy, int((await envoy.listener("ingress")).rpartition(":")[2]))
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as entered:
-        yield entered
 
 
 async def acked(plane: Plane, resource: Resource) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from hfi_cli.bootstrap import Sidecar as Bootstrap
 from hfi_cli.bootstrap import minimal
@@ -40,12 +39,6 @@ LOCAL = "127.0.0.1"
 def upstreams() -> Iterator[tuple[Upstream, Upstream]]:
     with Upstream() as one, Upstream() as two:
         yield one, two
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def stack() -> AsyncIterator[AsyncExitStack]:
-    async with AsyncExitStack() as entered:
-        yield entered
 
 
 @asynccontextmanager

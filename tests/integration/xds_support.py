@@ -28,12 +28,15 @@ from hfi_xds.server import XdsServer
 from hfi_xds.settings import XdsSettings
 from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
+from tests.support.waiting import eventually
 
 #: gRPC's events of a test that is over would meet a loop that is closed: a process with gRPC has one loop.
 ONE_LOOP = pytest.mark.asyncio(loop_scope="session")
 
 #: Only the time that it takes to say what is wrong: nothing here is slow.
 PATIENCE = 15.0
+#: More than gRPC takes in advance.
+MEGABYTE = 1 << 20
 
 AGGREGATED = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 EXTENSIONS = "envoy.service.extension.v3.ExtensionConfigDiscoveryService"
@@ -130,6 +133,11 @@ async def running(plane: Plane) -> AsyncIterator[Plane]:
         yield plane
     finally:
         await plane.stop()
+
+
+async def streams(plane: Plane, count: int) -> None:
+    """Wait until so many discovery streams are open."""
+    await eventually(lambda: plane.metric("hfi_xds_streams") == count, what=f"{count} streams")
 
 
 class Peer:
