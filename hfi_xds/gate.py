@@ -1,4 +1,4 @@
-"""Who may have a stream, and the end of all streams.
+"""Who may have a stream, how one ends, and the end of all streams.
 
 gRPC ends what is open by cancelling it, which prints tracebacks and tells the client little. So streams are asked to
 end first: each has an event by which it is woken, for news and for this.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import grpc
 
+from hfi_xds.errors import StreamRefused
 from hfi_xds.wakes import Wakes
 
 
@@ -27,6 +28,16 @@ class End:
 DONE = End(grpc.StatusCode.OK)
 STOPPING = End(grpc.StatusCode.UNAVAILABLE, "this control plane is stopping; connect to another, or again")
 FULL = End(grpc.StatusCode.RESOURCE_EXHAUSTED, "this control plane has as many streams as it may have", "limit")
+NOT_READY = End(grpc.StatusCode.UNAVAILABLE, "this control plane has nothing to serve yet", "not_ready")
+SILENT = End(grpc.StatusCode.DEADLINE_EXCEEDED, "the first message did not come in time", "silent")
+#: Counted when it is noticed, not when it has come to an end.
+SLOW = End(grpc.StatusCode.DEADLINE_EXCEEDED, "a response was not taken in time")
+UNREADABLE = End(grpc.StatusCode.INVALID_ARGUMENT, "a message that cannot be read", "invalid")
+
+
+def refused_by(refused: StreamRefused) -> End:
+    """The end of a stream that is refused."""
+    return End(grpc.StatusCode[refused.code], refused.detail, refused.reason)
 
 
 class Gate:

@@ -19,10 +19,10 @@ from hfi_core.proxies import MAX_PROXIES
 from hfi_xds import pb, reports
 from hfi_xds.admission import Caller
 from hfi_xds.errors import StreamRefused
-from hfi_xds.gate import DONE, STOPPING, End
+from hfi_xds.gate import DONE, SILENT, STOPPING, UNREADABLE, End, refused_by
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.session import MAX_TEXT
-from hfi_xds.stream import SILENT, UNREADABLE, Shared, refusal
+from hfi_xds.stream import Shared
 
 NAMELESS = End(grpc.StatusCode.INVALID_ARGUMENT, "the first message must carry identifier.node.id", "invalid")
 #: Series of one proxy. A VM defines at most 2,000 a rule table, and Envoy keeps the names of rules that have gone.
@@ -73,7 +73,7 @@ class MetricsSink:
                     try:
                         held.enter_context(shared.admission.holding(caller, node_id))
                     except StreamRefused as refused:
-                        return refusal(refused)
+                        return refused_by(refused)
                     # It has said who it is: from here on it may take its time.
                     wake.set()
                 self.take(node_id, message.envoy_metrics, stream)

@@ -20,6 +20,7 @@ from hfi_xds.gate import Gate
 from hfi_xds.hangup import hang_up
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.metrics_sink import MetricsSink
+from hfi_xds.patience import Patience
 from hfi_xds.rejections import Rejections
 from hfi_xds.reporting import Reporter
 from hfi_xds.services import SERVED, Services
@@ -65,6 +66,7 @@ class XdsServer:
         # Without one, nothing is known of sidecars, and these types are not served.
         self._sidecars = sidecars or SidecarSource()
         self._sidecars.count_coalesced(metrics.coalesced.inc)
+        admission = Admission(self._settings.max_streams_per_node, nodes)
         shared = Shared(
             resources,
             self._sidecars,
@@ -73,8 +75,8 @@ class XdsServer:
             metrics,
             self._settings,
             self._gate,
-            Admission(self._settings.max_streams_per_node, nodes),
-            self._hang_up,
+            admission,
+            Patience(self._settings.write_timeout_seconds, admission, metrics, self._hang_up),
             Throttle(self._settings.max_concurrent_pushes),
         )
         self._services = Services(shared, MetricsSink(data_plane, metrics), rejections)

@@ -10,8 +10,8 @@ from google.protobuf.message import DecodeError
 from hfi_xds import client_status, pb
 from hfi_xds.admission import Caller
 from hfi_xds.errors import StreamRefused
-from hfi_xds.gate import DONE, STOPPING, End
-from hfi_xds.stream import SILENT, UNREADABLE, Shared, refusal
+from hfi_xds.gate import DONE, SILENT, STOPPING, UNREADABLE, End, refused_by
+from hfi_xds.stream import Shared
 
 Write = Callable[[pb.ClientStatusResponse], Awaitable[None]]
 
@@ -38,7 +38,7 @@ async def stream(requests: AsyncIterator[pb.ClientStatusRequest], write: Write, 
                 await write(_answer(request, caller, shared))
             return STOPPING
         except StreamRefused as refused:
-            return refusal(refused)
+            return refused_by(refused)
         except DecodeError:
             return UNREADABLE
         finally:
@@ -50,7 +50,7 @@ def fetch(request: pb.ClientStatusRequest, caller: Caller, shared: Shared) -> pb
     try:
         return _answer(request, caller, shared)
     except StreamRefused as refused:
-        return refusal(refused)
+        return refused_by(refused)
 
 
 def _answer(request: pb.ClientStatusRequest, caller: Caller, shared: Shared) -> pb.ClientStatusResponse:

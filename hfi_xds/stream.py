@@ -3,33 +3,26 @@
 There is no queue. The reader and the source set one event; the writer then waits for its turn, and asks the session for
 what is due from the newest snapshot, until nothing is. While it waits, for its turn or for a slow client, any number of
 changes cost nothing.
-
-A write that has begun cannot be taken back, and until it is over gRPC can send no status either (tried with grpcio
-1.85: TOO_MANY_OPERATIONS, and the call is never ended). So the connection of a client that does not take a response is
-cut. Where streams of other nodes share it, the client is waited for, with its place and that one response as all that
-it costs; and whatever becomes of it, its stream ends then.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterable, Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import grpc
 from google.protobuf.message import DecodeError
-from grpc import aio
 
 from hfi_core.proxies import ProxyRegistry
 from hfi_core.snapshot import NodeIdentity
 from hfi_xds.admission import Admission, Caller
 from hfi_xds.errors import StreamRefused
-from hfi_xds.gate import DONE, STOPPING, End, Gate
+from hfi_xds.gate import DONE, NOT_READY, SILENT, SLOW, STOPPING, UNREADABLE, End, Gate, refused_by
 from hfi_xds.metrics import XdsMetrics
+from hfi_xds.patience import Patience
 from hfi_xds.reporting import Reporter
 from hfi_xds.resource_types import label
 from hfi_xds.session import RequestT, ResponseT, Session
@@ -38,16 +31,8 @@ from hfi_xds.sidecar_source import SidecarSource
 from hfi_xds.source import ResourceSource
 from hfi_xds.throttle import Throttle
 
-log = logging.getLogger(__name__)
-
 MessageIn = TypeVar("MessageIn")
 MessageOut = TypeVar("MessageOut")
-
-NOT_READY = End(grpc.StatusCode.UNAVAILABLE, "this control plane has nothing to serve yet", "not_ready")
-SILENT = End(grpc.StatusCode.DEADLINE_EXCEEDED, "the first message did not come in time", "silent")
-#: Counted when it is noticed, not when it has come to an end.
-SLOW = End(grpc.StatusCode.DEADLINE_EXCEEDED, "a response was not taken in time")
-UNREADABLE = End(grpc.StatusCode.INVALID_ARGUMENT, "a message that cannot be read", "invalid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +47,7 @@ class Shared:
     settings: XdsSettings
     gate: Gate
     admission: Admission
-    hang_up: Callable[[str], Awaitable[bool]]
-    """Cuts the connection from an address, as gRPC writes it; whether there was one."""
+    patience: Patience
     throttle: Throttle
 
 
@@ -184,20 +168,21 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
 
     async def _send_due(self, write: Callable[[MessageOut], Awaitable[None]]) -> bool:
         """Send what is due, until nothing is; False when the client did not take it in time."""
+        shared = self._shared
         while self._registered is not None:
             # Before it is asked what is due: what was asked for must be sent, and would not be the newest for long.
-            async with self._shared.throttle.place():
-                if self._shared.gate.closed:
+            async with shared.throttle.place():
+                if shared.gate.closed:
                     break
                 response = self._next(self._registered)
                 self._report()
                 if response is None:
                     break
-                message = self._codec.encode(response, self._shared.settings.identifier)
+                message = self._codec.encode(response, shared.settings.identifier)
                 # Before its answer can be counted.
-                counter = self._shared.metrics.heartbeats if response.heartbeat else self._shared.metrics.pushes
+                counter = shared.metrics.heartbeats if response.heartbeat else shared.metrics.pushes
                 counter.labels(label(response.type_url)).inc()
-                if not await self._in_time(write(message), self._registered):
+                if not await shared.patience.taken(write(message), self._caller, self._registered.id):
                     return False
         return True
 
@@ -207,37 +192,6 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
             return None
         return self._session.next(self._shared.sidecars.add_to(snapshot, hello))
 
-    async def _in_time(self, write: Awaitable[None], node: NodeIdentity) -> bool:
-        """Wait until the client has taken it, and tell whether that was in time."""
-        seconds = self._shared.settings.write_timeout_seconds
-        writing = asyncio.ensure_future(write)
-        try:
-            done, _ = await asyncio.wait({writing}, timeout=seconds)
-            if not done:
-                self._shared.metrics.rejected_streams.labels("slow").inc()
-                await self._drop(node)
-            await writing
-        except aio.InternalError as gone:
-            # The client went in the middle of it. gRPC is about to cancel us, and is told nothing new.
-            raise asyncio.CancelledError from gone
-        finally:
-            writing.cancel()
-        return bool(done)
-
-    async def _drop(self, node: NodeIdentity) -> None:
-        """End the stream of a client that does not read, with its connection, if nobody else's streams are on that."""
-        seconds = self._shared.settings.write_timeout_seconds
-        cut = self._shared.admission.alone(self._caller)
-        # Told before: once it is cut, gRPC cancels us.
-        log.warning(
-            "proxy %r has not taken a response for %g s; %s",
-            node.id,
-            seconds,
-            "its connection is cut" if cut else "its stream ends when it has, for others share its connection",
-        )
-        if cut and not await self._shared.hang_up(self._caller.address):
-            log.warning("the connection of proxy %r from %s was not found", node.id, self._caller.address)
-
 
 def _end_of(reader: asyncio.Task[None]) -> End | None:
     """The end that a reader's error means; None when the client has just finished. Other errors are raised."""
@@ -246,10 +200,5 @@ def _end_of(reader: asyncio.Task[None]) -> End | None:
     except DecodeError:
         return UNREADABLE
     except StreamRefused as refused:
-        return refusal(refused)
+        return refused_by(refused)
     return None
-
-
-def refusal(refused: StreamRefused) -> End:
-    """The end of a stream that is refused."""
-    return End(grpc.StatusCode[refused.code], refused.detail, refused.reason)

@@ -16,6 +16,7 @@ from hfi_xds.admission import Admission, Caller
 from hfi_xds.gate import End, Gate
 from hfi_xds.messages import DeltaRequest
 from hfi_xds.metrics import XdsMetrics
+from hfi_xds.patience import Patience
 from hfi_xds.rejections import Rejections
 from hfi_xds.reporting import Reporter
 from hfi_xds.resource_types import EXTENSION_CONFIG
@@ -42,7 +43,7 @@ class Pump:
         metrics = XdsMetrics(self.registry)
         self.source = ResourceSource(ResourceSnapshot.of(*of(hfi="one")), debounce_seconds=0)
         self.gate = Gate(100)
-        settings = settings or XdsSettings()
+        settings, admission = settings or XdsSettings(), Admission(100)
         self._shared = Shared(
             self.source,
             SidecarSource(),
@@ -51,8 +52,8 @@ class Pump:
             metrics,
             settings,
             self.gate,
-            Admission(100),
-            _no_connection,
+            admission,
+            Patience(settings.write_timeout_seconds, admission, metrics, _no_connection),
             Throttle(settings.max_concurrent_pushes, held_seconds),
         )
         self.stream = self.another()
