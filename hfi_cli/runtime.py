@@ -196,6 +196,7 @@ class ControlPlane:
             nodes=nodes,
             sidecars=sidecars.source,
             rejections=replicas.rejections,
+            fleet=lambda: (known.status for known in replicas.membership.known()),
         )
 
         async def stop_servers() -> None:

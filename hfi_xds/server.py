@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable, Iterable
 
 import grpc
 from grpc import aio
@@ -13,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from hfi_core.dataplane import DataPlane
 from hfi_core.errors import SettingsInvalid
-from hfi_core.proxies import ProxyRegistry
+from hfi_core.proxies import ProxyRegistry, ProxyStatus
 from hfi_core.tls import NodeNames
 from hfi_xds.admission import Admission
 from hfi_xds.gate import Gate
@@ -41,7 +42,8 @@ class XdsServer:
 
     ``sidecars`` are for those who are to have all of their configuration from here. ``credentials`` make it TLS;
     without them it is plaintext. ``nodes`` says whose certificate may be which node, where clients have certificates.
-    ``rejections`` outlive the server where they are given. What proxies say goes to ``proxies`` and ``data_plane``.
+    ``rejections`` outlive the server where they are given. What proxies say goes to ``proxies`` and ``data_plane``;
+    ``fleet`` answers what is known of those of all replicas, and without it ``proxies`` are all that there are.
     Belongs to the event loop that :meth:`start` runs in, and is started once.
     """
 
@@ -57,6 +59,7 @@ class XdsServer:
         sidecars: SidecarSource | None = None,
         nodes: NodeNames | None = None,
         rejections: Rejections | None = None,
+        fleet: Callable[[], Iterable[ProxyStatus]] | None = None,
     ) -> None:
         self._address = address
         self._settings = settings or XdsSettings()
@@ -71,6 +74,7 @@ class XdsServer:
             resources,
             self._sidecars,
             proxies,
+            fleet or proxies.list,
             Reporter(proxies, metrics),
             metrics,
             self._settings,

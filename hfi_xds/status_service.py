@@ -1,4 +1,4 @@
-"""Serves the status service: each request is answered with what is known at that moment."""
+"""Serves the status service: each request is answered with what is known at that moment, of the nodes of all replicas."""
 
 from __future__ import annotations
 
@@ -57,4 +57,4 @@ def _answer(request: pb.ClientStatusRequest, caller: Caller, shared: Shared) -> 
     # Who asks need not say which node it is; but if it does, it has to be that node.
     if request.node.id:
         shared.admission.admit(caller, request.node.id)
-    return client_status.answer(request, shared.proxies.list())
+    return client_status.answer(request, shared.fleet())

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError
 
-from hfi_core.proxies import ProxyRegistry
+from hfi_core.proxies import ProxyRegistry, ProxyStatus
 from hfi_core.snapshot import NodeIdentity
 from hfi_xds.admission import Admission, Caller
 from hfi_xds.errors import StreamRefused
@@ -42,6 +42,8 @@ class Shared:
     source: ResourceSource
     sidecars: SidecarSource
     proxies: ProxyRegistry
+    fleet: Callable[[], Iterable[ProxyStatus]]
+    """What is known of the proxies of all replicas."""
     reporter: Reporter
     metrics: XdsMetrics
     settings: XdsSettings

@@ -21,6 +21,7 @@ from tests.integration.test_cli_serve import Served, serving
 from tests.integration.test_tls_envoy import answers, bootstrap
 from tests.support.envoy import running_envoy
 from tests.support.etcd import Etcd
+from tests.support.grpcurl import grpcurl
 from tests.support.policies import abort_rule, policy
 from tests.support.waiting import eventually, eventually_async
 
@@ -196,6 +197,58 @@ async def test_each_knows_who_is_connected_to_the_others(tmp_path: Path, etcd: E
             await eventually(lambda: seen() == [], what="the goodbye")
             assert three.replicas() == {ids[2]}
     assert etcd.ctl("get", "--prefix", "/hfi/status/", "--keys-only").split() in ([], [f"/hfi/status/{ids[2]}"])
+
+
+STATUS = "envoy.service.status.v3.ClientStatusDiscoveryService"
+
+
+async def status(replica: Replica, *methods: str) -> list[dict[str, tuple[str, str, str]]]:
+    """What somebody with grpcurl is told, by each method: by node, of its one resource, status, version and words."""
+    found = []
+    for method in methods:
+        answer = await grpcurl(replica.served.xds, f"{STATUS}/{method}", data={})
+        [message] = answer.messages()
+        told = {}
+        for config in message.get("config", []):
+            [resource] = config["generic_xds_configs"]
+            assert (resource["type_url"], resource["name"]) == (EXTENSION_CONFIG, "hfi")
+            words = resource.get("error_state", {}).get("details", "")
+            told[config["node"]["id"]] = (resource["config_status"], resource.get("version_info", ""), words)
+        found.append(told)
+    return found
+
+
+@pytest.mark.grpcurl
+async def test_generic_tools_see_every_node_at_any_replica(tmp_path: Path, etcd: Etcd) -> None:
+    """By CSDS: also at the replica that has none of the streams, and until they are gone."""
+    nodes = ("takes", "refuses", "waits")
+    with replicas(tmp_path, *[etcd.endpoint] * 2) as (one, two), ExitStack() as stack:
+        versions = set()
+        for node in nodes:
+            stream = stack.enter_context(streaming(one))
+            stream.hello(node)
+            response = stream.next()
+            versions.add(response.resources[0].version)
+            if node != "waits":
+                stream.answer(response, error="Unable to create Wasm plugin hfi" if node == "refuses" else "")
+        [version] = versions
+        expected = {
+            "takes": ("SYNCED", version, ""),
+            "refuses": ("ERROR", "", "Unable to create Wasm plugin hfi"),
+            "waits": ("STALE", "", ""),
+        }
+
+        async def seen() -> bool:
+            told = [await status(replica, "FetchClientStatus", "StreamClientStatus") for replica in (two, one)]
+            return told == [[expected] * 2] * 2
+
+        await eventually_async(seen, within=GONE_SECONDS, what="all three nodes at both replicas")
+        stack.close()
+
+        async def gone() -> bool:
+            return await status(two, "FetchClientStatus") == [{}]
+
+        await eventually_async(gone, within=GONE_SECONDS, what="the end of the streams, at the other replica")
 
 
 async def test_no_replica_believes_what_another_knows_better(tmp_path: Path, etcd: Etcd) -> None:

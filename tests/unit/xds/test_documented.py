@@ -12,7 +12,7 @@ DOCUMENT = (TESTS.parent / "docs/xds.md").read_text()
 
 def test_the_tests_that_are_named_are_there() -> None:
     files = [*TESTS.glob("unit/xds/test_*.py"), *TESTS.glob("integration/test_xds_*.py")]
-    files += TESTS.glob("integration/test_tls*.py")
+    files += [*TESTS.glob("integration/test_tls*.py"), TESTS / "integration/test_replicas.py"]
     there = {name for file in files for name in re.findall(r"^(?:async )?def (test_\w+)", file.read_text(), re.M)}
     named = set(re.findall(r"`(test_\w+)`", DOCUMENT))
     assert len(named) > 40

@@ -48,6 +48,7 @@ class Pump:
             self.source,
             SidecarSource(),
             self.proxies,
+            self.proxies.list,
             Reporter(self.proxies, metrics),
             metrics,
             settings,
