@@ -1,5 +1,7 @@
 """Who a stream is, once it has said so: whether it may be that node, and how many streams that node has.
 
+Who only asks for status need not be a node: such streams are counted by the host that they come from.
+
 It also knows which nodes share a connection: a proxy in front of us may bring several, and only where one is alone may
 its connection be cut for its sake.
 """
@@ -23,6 +25,15 @@ class Caller:
     peer: Peer = field(default_factory=Peer)
     address: str = ""
 
+    @property
+    def host(self) -> str:
+        """Its address without the port, which is another for each connection."""
+        return self.address.rpartition(":")[0]
+
+
+#: A node by its id, or nobody in particular by the host.
+_Who = str | tuple[str]
+
 
 class Admission:
     """``nodes``: whose certificate may be which node; None where clients have none. ``limit``: streams of one node."""
@@ -30,8 +41,8 @@ class Admission:
     def __init__(self, limit: int, nodes: NodeNames | None = None) -> None:
         self._limit = limit
         self._nodes = nodes
-        self._streams: Counter[str] = Counter()
-        self._connections: dict[str, Counter[str]] = {}
+        self._streams: Counter[_Who] = Counter()
+        self._connections: dict[str, Counter[_Who]] = {}
 
     def admit(self, caller: Caller, node_id: str) -> None:
         """Raises :class:`StreamRefused` when this caller may not be that node."""
@@ -42,25 +53,28 @@ class Admission:
                 raise StreamRefused("PERMISSION_DENIED", str(denied), "denied") from denied
 
     @contextmanager
-    def holding(self, caller: Caller, node_id: str) -> Iterator[None]:
-        """A stream of this node, for as long as the block runs. Raises :class:`StreamRefused` when it may not be."""
-        self.admit(caller, node_id)
-        if self._streams[node_id] >= self._limit:
-            raise StreamRefused(
-                "RESOURCE_EXHAUSTED",
-                f"node {node_id!r} has {self._limit} streams already; do several proxies have this id?",
-                "node_limit",
-            )
+    def holding(self, caller: Caller, node_id: str | None) -> Iterator[None]:
+        """A stream of this node, or of nobody in particular, for as long as the block runs.
+
+        Raises :class:`StreamRefused` when it may not be.
+        """
+        if node_id is not None:
+            self.admit(caller, node_id)
+        who: _Who = (caller.host,) if node_id is None else node_id
+        if self._streams[who] >= self._limit:
+            whose = f"{caller.host} has" if node_id is None else f"node {node_id!r} has"
+            hint = "" if node_id is None else "; do several proxies have this id?"
+            raise StreamRefused("RESOURCE_EXHAUSTED", f"{whose} {self._limit} streams already{hint}", "node_limit")
         here = self._connections.setdefault(caller.address, Counter())
-        for counter, key in ((self._streams, node_id), (here, node_id)):
-            counter[key] += 1
+        for counter in (self._streams, here):
+            counter[who] += 1
         try:
             yield
         finally:
-            for counter, key in ((self._streams, node_id), (here, node_id)):
-                counter[key] -= 1
-                if not counter[key]:
-                    del counter[key]
+            for counter in (self._streams, here):
+                counter[who] -= 1
+                if not counter[who]:
+                    del counter[who]
             if not here and self._connections.get(caller.address) is here:
                 del self._connections[caller.address]
 

@@ -34,14 +34,17 @@ class Patience:
         self._metrics = metrics
         self._hang_up = hang_up
 
-    async def taken(self, write: Awaitable[None], caller: Caller, node_id: str) -> bool:
-        """Wait until the client has taken it, and tell whether that was in time; if not, its stream has to end."""
+    async def taken(self, write: Awaitable[None], caller: Caller, name: str) -> bool:
+        """Wait until the client has taken it, and tell whether that was in time; if not, its stream has to end.
+
+        ``name`` is what it is called in the log.
+        """
         writing = asyncio.ensure_future(write)
         try:
             done, _ = await asyncio.wait({writing}, timeout=self._seconds)
             if not done:
                 self._metrics.rejected_streams.labels("slow").inc()
-                await self._drop(caller, node_id)
+                await self._drop(caller, name)
             await writing
         except aio.InternalError as gone:
             # The client went in the middle of it. gRPC is about to cancel us, and is told nothing new.
@@ -50,15 +53,15 @@ class Patience:
             writing.cancel()
         return bool(done)
 
-    async def _drop(self, caller: Caller, node_id: str) -> None:
+    async def _drop(self, caller: Caller, name: str) -> None:
         """Cut its connection, if nobody else's streams are on that."""
         cut = self._admission.alone(caller)
         # Told before: once it is cut, gRPC cancels us.
         log.warning(
-            "proxy %r has not taken a response for %g s; %s",
-            node_id,
+            "client %r has not taken a response for %g s; %s",
+            name,
             self._seconds,
             "its connection is cut" if cut else "its stream ends when it has, for others share its connection",
         )
         if cut and not await self._hang_up(caller.address):
-            log.warning("the connection of proxy %r from %s was not found", node_id, caller.address)
+            log.warning("the connection of client %r from %s was not found", name, caller.address)

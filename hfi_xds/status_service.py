@@ -1,16 +1,21 @@
-"""Serves the status service: each request is answered with what is known at that moment, of the nodes of all replicas."""
+"""Serves the status service: each request is answered with what is known at that moment, of the nodes of all replicas.
+
+A stream of it costs what a stream of discovery may cost: it counts towards its node's, and has as long to take an
+answer. Who does not say which node it is counts by where it comes from.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 
 from google.protobuf.message import DecodeError
 
 from hfi_xds import client_status, pb
 from hfi_xds.admission import Caller
 from hfi_xds.errors import StreamRefused
-from hfi_xds.gate import DONE, SILENT, STOPPING, UNREADABLE, End, refused_by
+from hfi_xds.gate import DONE, SILENT, SLOW, STOPPING, UNREADABLE, End, refused_by
 from hfi_xds.stream import Shared
 
 Write = Callable[[pb.ClientStatusResponse], Awaitable[None]]
@@ -20,7 +25,7 @@ async def stream(requests: AsyncIterator[pb.ClientStatusRequest], write: Write, 
     """Answer each request of a stream, until the client or the server ends it."""
     wake = asyncio.Event()
     timeout: float | None = shared.settings.hello_timeout_seconds
-    with shared.gate.holding(wake):
+    with shared.gate.holding(wake), ExitStack() as held:
         waking = asyncio.create_task(wake.wait())
         try:
             while not shared.gate.closed:
@@ -34,8 +39,12 @@ async def stream(requests: AsyncIterator[pb.ClientStatusRequest], write: Write, 
                     reading.cancel()
                 if request is None:
                     return DONE
-                timeout = None
-                await write(_answer(request, caller, shared))
+                if timeout is not None:
+                    held.enter_context(shared.admission.holding(caller, request.node.id or None))
+                    timeout = None
+                answer = _answer(request, caller, shared)
+                if not await shared.patience.taken(write(answer), caller, request.node.id or caller.address):
+                    return SLOW
             return STOPPING
         except StreamRefused as refused:
             return refused_by(refused)

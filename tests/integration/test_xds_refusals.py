@@ -18,6 +18,7 @@ from tests.integration.xds_support import (
     reports,
     running,
     sotw,
+    status,
     streams,
     text,
     wants,
@@ -113,6 +114,40 @@ async def test_no_more_streams_of_one_node_than_may_be(stack: AsyncExitStack) ->
     again = delta(channel)
     await again.send(**wants("hfi"))
     await again.receive()
+
+
+async def test_streams_that_ask_for_status_count_as_well(stack: AsyncExitStack) -> None:
+    """Towards their node's, from their first message on; and those of nobody by the host that they come from."""
+    plane = await stack.enter_async_context(running(Plane.of(text("one"), max_streams_per_node=2)))
+    channel = await stack.enter_async_context(connected(plane))
+    discovery = delta(channel)
+    await discovery.send(**wants("hfi"))
+    await discovery.receive()
+    kept = [status(channel) for _ in range(3)]
+    await kept[0].send(node=NODE)
+    await kept[0].receive()
+    for nobody in kept[1:]:
+        for _ in range(2):
+            await nobody.send()
+            await nobody.receive()
+    for request, words in (({"node": NODE}, "node 'n1' has 2 streams already"), ({}, "127.0.0.1 has 2 streams")):
+        # On another connection, from another port.
+        further = status(await stack.enter_async_context(connected(plane)))
+        await further.send(**request)
+        code, told = await further.end()
+        assert (code, words in told) == (Code.RESOURCE_EXHAUSTED, True), told
+    more = delta(channel)
+    await more.send(**wants("hfi"))
+    assert (await more.end())[0] is Code.RESOURCE_EXHAUSTED
+    assert plane.metric("hfi_xds_rejected_streams_total", reason="node_limit") == 3
+    # Who goes makes room.
+    for peer in kept[:2]:
+        await peer.call.done_writing()
+        assert (await peer.end())[0] is Code.OK
+    for request in ({"node": NODE}, {}):
+        again = status(channel)
+        await again.send(**request)
+        await again.receive()
 
 
 @pytest.mark.parametrize("make", [delta, sotw, reports])

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from grpc import aio
 
+from hfi_core.snapshot import NodeIdentity
 from hfi_xds.resource_types import EXTENSION_CONFIG
 from tests.integration.xds_support import (
     MEGABYTE,
@@ -20,6 +21,7 @@ from tests.integration.xds_support import (
     connected,
     delta,
     running,
+    status,
     streams,
     text,
     wants,
@@ -58,7 +60,7 @@ async def test_a_client_that_does_not_read_is_dropped_and_nobody_else(
     slow = await slow_client(plane, await stack.enter_async_context(connected(plane)))
     assert (await slow.end())[0] is Code.UNAVAILABLE
     await streams(plane, 1)
-    assert "proxy 'n1' has not taken a response for 0.1 s; its connection is cut" in caplog.text
+    assert "client 'n1' has not taken a response for 0.1 s; its connection is cut" in caplog.text
     assert plane.proxies.list()[0].xds_streams == 0
     # It may come back, and the other one has not noticed a thing.
     plane.serve(text("2"), text("2", "other"))
@@ -134,3 +136,30 @@ async def test_a_client_that_does_not_read_is_gone_when_its_connection_is_too_ol
     await another_node(shared)
     await slow_client(plane, shared)
     await streams(plane, 0)
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside another"])
+async def test_who_asks_for_status_and_does_not_read_is_dropped(
+    stack: AsyncExitStack, caplog: pytest.LogCaptureFixture, beside: bool
+) -> None:
+    """As with any other stream: with its connection, or when it has read what was on its way."""
+    plane = Plane.of(text("one"), write_timeout_seconds=0.1)
+    for number in range(MEGABYTE // 1_000):
+        plane.proxies.stream_opened(NodeIdentity(f"{number:01000}"))
+    await stack.enter_async_context(running(plane))
+    channel = await stack.enter_async_context(connected(plane))
+    if beside:
+        other = delta(channel)
+        await other.send(**wants("hfi"))
+        await other.receive()
+    slow = status(channel)
+    await slow.send(node={"id": "n2"})
+    await eventually(lambda: plane.metric("hfi_xds_rejected_streams_total", reason="slow") == 1, what="its patience")
+    await eventually(lambda: "client 'n2' has not taken a response for 0.1 s" in caplog.text, what="the complaint")
+    if beside:
+        assert len((await slow.receive()).config) > MEGABYTE // 1_000
+    assert (await slow.end())[0] is (Code.DEADLINE_EXCEEDED if beside else Code.UNAVAILABLE)
+    # Its place is free, and a client that reads is answered.
+    again = status(await stack.enter_async_context(connected(plane)))
+    await again.send(node={"id": "n2"}, node_matchers=[{"node_id": {"exact": f"{7:01000}"}}])
+    assert len((await again.receive()).config) == 1
