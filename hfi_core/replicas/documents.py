@@ -41,10 +41,11 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What ``replica`` says of a proxy that is connected to it."""
+    """What ``replica`` says of a proxy that is connected to it, and since which revision of the store."""
 
     replica: str
     status: ProxyStatus
+    revision: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def read(entries: Iterable[Entry], now_ms: int) -> Fleet:
     A proxy that somebody holds was seen just now, for its replica lives.
     """
     replicas: dict[str, Replica] = {}
-    documents: list[tuple[str, dict[str, Any]]] = []
+    documents: list[tuple[str, dict[str, Any], int]] = []
     for entry in entries:
         owner, slash, _ = entry.key.partition("/")
         try:
@@ -102,17 +103,17 @@ def read(entries: Iterable[Entry], now_ms: int) -> Fleet:
             if document.pop("layout") != LAYOUT:
                 continue
             if slash:
-                documents.append((owner, document))
+                documents.append((owner, document, entry.version))
             else:
                 replicas[owner] = _replica(document)
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
     held = []
-    for owner, document in documents:
+    for owner, document, revision in documents:
         replica = replicas.get(owner)
         if replica is not None:
             try:
-                held.append(Held(owner, _status(document, replica.position, now_ms)))
+                held.append(Held(owner, _status(document, replica.position, now_ms), revision))
             except (ValueError, KeyError, TypeError, AttributeError):
                 continue
     held.sort(key=lambda found: (found.status.node.id, found.replica))

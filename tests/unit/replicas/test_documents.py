@@ -97,6 +97,30 @@ def test_each_half_is_told_by_who_holds_it() -> None:
     assert (known.status.rules_version, known.status.polling, known.status.first_seen_ms) == (9, True, 4)
 
 
+def test_of_who_holds_a_proxy_a_replica_that_has_just_died_does_not_count() -> None:
+    """Its word stays for as long as its lease, and vouches for what it said."""
+    gone = [replace(resource, state="sent") for resource in STATUS.resources]
+    dead = replace(STATUS, resources=tuple(gone), rules_version=3)
+    told = [Entry(key, value, revision) for (key, value), revision in ((own("r1"), 9), (held("r1", dead), 4))]
+    others = read(told, 1_000).held
+    # Where it is connected now, and at a third one that hears of both.
+    [here] = merge("r2", [STATUS], others)
+    newer = read([*told, *(Entry(key, value, 5) for key, value in (own("r2"), held("r2", STATUS)))], 1_000).held
+    [elsewhere] = merge("r3", [], newer)
+    for known in (here, elsewhere):
+        assert (known.xds_replica, known.rules_replica) == ("r2", "r2")
+        assert (known.status.resources, known.status.rules_version) == (STATUS.resources, 7)
+
+
+def test_a_poll_that_has_moved_on_counts_until_the_other_is_as_far() -> None:
+    """A replica takes a proxy for one that polls for some seconds after its last poll."""
+    there = replace(STATUS, xds_streams=0, rules_version=8)
+    for version, replica in ((7, "r1"), (8, "r2")):
+        others = read(entries(own("r2"), held("r2", replace(there, rules_version=version))), 1_000).held
+        [known] = merge("r1", [STATUS], others)
+        assert (known.xds_replica, known.rules_replica, known.status.rules_version) == ("r1", replica, version)
+
+
 def test_nobody_holds_a_proxy_that_is_gone() -> None:
     [known] = merge("r1", [replace(STATUS, xds_streams=0, polling=False)], ())
     assert (known.xds_replica, known.rules_replica, known.status.connected) == (None, None, False)
