@@ -9,7 +9,6 @@ from typing import Any
 from hfi_core.dataplane import DataPlane
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.guard import RolloutGuard
-from hfi_core.filters.hearing import Hearing
 from hfi_core.filters.metrics import FilterCollector
 from hfi_core.filters.rollouts import RolloutService
 from hfi_core.filters.shipped import ship
@@ -18,6 +17,7 @@ from hfi_core.following import Follower
 from hfi_core.modules.catalogue import FilterModule
 from hfi_core.modules.filter_config import FilterConfig
 from hfi_core.proxies import ProxyRegistry
+from hfi_core.replicas.fleet import Membership
 from hfi_core.store.protocol import Store
 from hfi_xds.filter_serving import FilterServing
 from hfi_xds.source import ResourceSource
@@ -26,25 +26,22 @@ from hfi_xds.source import ResourceSource
 class ModuleLife:
     """Its parts, put together over rooms beside ``store``, which the caller starts and closes (``rooms``)."""
 
-    def __init__(self, store: Store, config: FilterConfig, proxies: ProxyRegistry, data_plane: DataPlane) -> None:
-        manifests, pieces, heard = (store.beside(room) for room in ("filter", "filter-pieces", "filter-heard"))
-        self.rooms = (manifests, pieces, heard)
+    def __init__(
+        self, store: Store, config: FilterConfig, proxies: ProxyRegistry, data_plane: DataPlane, fleet: Membership
+    ) -> None:
+        manifests, pieces = self.rooms = (store.beside("filter"), store.beside("filter-pieces"))
         self.resources = ResourceSource()
         self.filters = Follower("filters", manifests, FilterState.of)
         self.modules = ModuleCatalogue(manifests, pieces)
         self.rollouts = RolloutService(manifests, self.filters)
         self.serving = FilterServing(self.filters, self.modules, self.resources, config)
         self.collector = FilterCollector(self.filters, self.rollouts, proxies, self.serving.version)
-        self._hearing = Hearing(heard)
-        self._guard = RolloutGuard(
-            self.filters, self.rollouts, proxies, data_plane, self.serving.version, self._hearing
-        )
+        self._guard = RolloutGuard(self.filters, self.rollouts, proxies, data_plane, self.serving.version, fleet)
 
     def work(self, shipped: FilterModule) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What has to run for as long as the control plane, with its name; ``shipped`` is pushed if it is not there."""
         yield "following of filters", self.filters.run()
         yield "life of the filter module", self._live(shipped)
-        yield "words of other replicas", self._hearing.follower.run()
         yield "guard of rollouts", self._guard.run()
 
     async def _live(self, shipped: FilterModule) -> None:

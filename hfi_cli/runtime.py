@@ -126,10 +126,10 @@ class ControlPlane:
         self._stack.push_async_callback(store.close)
         await store.start()
         data_plane, proxies = DataPlane(), ProxyRegistry()
-        life = ModuleLife(store, settings.filter, proxies, data_plane)
         sidecars = SidecarLife(store)
         feed = Feed(store)
         replicas = ReplicaLife(store, proxies, feed)
+        life = ModuleLife(store, settings.filter, proxies, data_plane, replicas.membership)
         for room in (*life.rooms, sidecars.room, *replicas.rooms):
             self._stack.push_async_callback(room.close)
             await room.start()

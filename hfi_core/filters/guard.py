@@ -3,6 +3,10 @@
 Every replica watches the nodes that it sees, and each may condemn; the compare-and-swap on the document lets one do it.
 A replica that starts in the middle of a rollout begins to watch then.
 
+A node may have its module from here and wait for its rules at another replica, and it is silent only when it waits at
+none. After others could not be seen, what has come to an end there and what has only not been told again look alike; so
+silence begins to count when they can be.
+
 The only place where what the data plane says changes what it is served; and that, too, goes through the store.
 """
 
@@ -10,20 +14,20 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from hfi_core.clock import now_ms
 from hfi_core.dataplane import DataPlane
 from hfi_core.dataplane.names import PREFIX
 from hfi_core.errors import RolloutConflict, StoreError
-from hfi_core.filters.hearing import Hearing
-from hfi_core.filters.judgement import ErrorRises, Sight, judge
+from hfi_core.filters.judgement import ErrorRises, Sight, Verdict, judge
 from hfi_core.filters.progress import VersionOf, node_state, resource_status
 from hfi_core.filters.rollout import Rollout, RolloutDocument
 from hfi_core.filters.rollouts import RolloutService
 from hfi_core.filters.state import FilterState
 from hfi_core.following import Follower
 from hfi_core.proxies import ProxyRegistry, ProxyStatus
+from hfi_core.replicas.fleet import Membership
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +39,8 @@ _ERRORS = PREFIX + "errors"
 class RolloutGuard:
     """Acts for one replica.
 
-    ``version_of`` says as which resource a module is served here; ``hearing`` what other replicas hear, for a node is
-    silent only when nobody hears it; ``clock`` answers Unix milliseconds.
+    ``version_of`` says as which resource a module is served here; ``fleet`` which nodes other replicas hear; ``clock``
+    answers Unix milliseconds.
     """
 
     def __init__(
@@ -46,7 +50,7 @@ class RolloutGuard:
         proxies: ProxyRegistry,
         data_plane: DataPlane,
         version_of: VersionOf,
-        hearing: Hearing,
+        fleet: Membership,
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._filters = filters
@@ -54,13 +58,15 @@ class RolloutGuard:
         self._proxies = proxies
         self._data_plane = data_plane
         self._version_of = version_of
-        self._hearing = hearing
+        self._fleet = fleet
         self._clock = clock
         #: The id of the rollout that is, or was last, watched.
         self.watching, self._began = "", 0
         self._applied: dict[str, int] = {}
         self._waiting: dict[str, int] = {}
         self._heard: dict[str, int] = {}
+        #: When it was last not to be known whom others hear.
+        self._blind = 0
         self._rises = ErrorRises()
 
     async def run(self) -> None:
@@ -71,11 +77,18 @@ class RolloutGuard:
                 await self._filters.changed_from(state, within=LOOK_SECONDS)
 
     async def _look(self, document: RolloutDocument, rollout: Rollout) -> None:
-        sights = self.sights(document, rollout)
-        told = await self._hearing.tell(rollout.id, self._heard, rollout.limits.watch_seconds)
-        verdict = judge(sights, rollout.limits, self._clock())
-        if verdict is None or (verdict.cause == "silent" and not told):
-            return  # Who cannot tell others what it hears is not told either.
+        verdict = self._judge(document, rollout, self._fleet.polling_elsewhere())
+        if verdict is not None and verdict.cause == "silent":
+            # What is followed may lag: for silence nobody is condemned before the store itself has been asked.
+            try:
+                elsewhere = await self._fleet.ask_polling_elsewhere()
+            except StoreError as error:
+                log.warning("whether other replicas hear of nodes that are silent here cannot be known: %s", error)
+                self._blind = self._clock()
+                return
+            verdict = self._judge(document, rollout, elsewhere)
+        if verdict is None:
+            return
         try:
             await self._rollouts.roll_back(verdict.cause, verdict.reason, only=rollout)
             log.error("rolled filter module %s back: %s", rollout.candidate.version, verdict.reason)
@@ -84,9 +97,17 @@ class RolloutGuard:
         except StoreError as error:
             log.error("filter module %s must go back, but cannot: %s", rollout.candidate.version, error)
 
-    def sights(self, document: RolloutDocument, rollout: Rollout) -> list[Sight]:
-        """What the nodes that are to run the candidate show now."""
+    def _judge(self, document: RolloutDocument, rollout: Rollout, elsewhere: Collection[str] | None) -> Verdict | None:
+        return judge(self.sights(document, rollout, elsewhere), rollout.limits, self._clock())
+
+    def sights(self, document: RolloutDocument, rollout: Rollout, elsewhere: Collection[str] | None) -> list[Sight]:
+        """What the nodes that are to run the candidate show now.
+
+        ``elsewhere`` are those that wait for rules at another replica; None when that cannot be known.
+        """
         now = self._clock()
+        if elsewhere is None:
+            self._blind = now
         if self.watching != rollout.id:
             self.watching, self._began = rollout.id, now
             for memory in (self._applied, self._waiting, self._heard):
@@ -99,7 +120,7 @@ class RolloutGuard:
         # Nodes that have applied it at one look share what others have had since.
         since = functools.cache(self._rises.since)
         return [
-            self._sight(proxy, version, since, stable, now, rollout.id)
+            self._sight(proxy, version, since, stable, now, proxy.node.id in (elsewhere or ()))
             for proxy in known
             if proxy.node.id not in stable and version is not None
         ]
@@ -111,7 +132,7 @@ class RolloutGuard:
         since: Callable[[int], dict[str, int]],
         stable: set[str],
         now: int,
-        rollout_id: str,
+        elsewhere: bool,
     ) -> Sight:
         node = proxy.node.id
         state, status = node_state(proxy, version), resource_status(proxy, version)
@@ -121,9 +142,8 @@ class RolloutGuard:
             self._waiting.pop(node, None)
         if state == "applied":
             self._applied.setdefault(node, now)
-        heard = now if proxy.polling else max(self._heard.get(node, 0), proxy.rules_seen_ms or 0)
-        if heard:
-            self._heard[node] = heard
+        heard = now if proxy.polling or elsewhere else max(self._heard.get(node, 0), proxy.rules_seen_ms or 0)
+        self._heard[node] = heard
         applied = self._applied.get(node)
         rises = since(applied) if applied is not None else {}
         return Sight(
@@ -132,7 +152,8 @@ class RolloutGuard:
             message=status.message if status is not None else "",
             waiting_since_ms=self._waiting.get(node),
             applied_at_ms=applied,
-            heard_at_ms=max(heard, self._hearing.heard(rollout_id, node) or 0),
+            heard_at_ms=heard,
+            sure_since_ms=self._blind,
             errors=rises.get(node, 0),
             errors_elsewhere=max((rise for other, rise in rises.items() if other in stable), default=0),
         )

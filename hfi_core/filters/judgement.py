@@ -7,7 +7,8 @@ candidate:
 * **errors**: within its watch a node has more errors than ``max_errors`` above the worst node of the stable module in
   the same time; so what befalls everybody, such as a control plane that is away, condemns nobody.
 * **silent**: a node that goes silent within its watch, and stays so for as long; or one that is sent the candidate and
-  does not answer for so long. Silent is who neither waits for rules nor has asked for them.
+  does not answer for so long. Silent is who neither waits for rules nor has asked for them, at no replica; so silence
+  counts only from when signs of life at others would have been seen.
 """
 
 from __future__ import annotations
@@ -28,8 +29,9 @@ class Sight:
     """One node that is to run the candidate. Times are Unix milliseconds.
 
     ``waiting_since_ms``: since when an answer of it is awaited; None when it is not connected, or has answered.
-    ``applied_at_ms``: when it was first seen to run it. ``heard_at_ms``: its last sign of life. ``errors``: what it has
-    had since it runs it; ``errors_elsewhere``: the most that a node of the stable module has had in the same time.
+    ``applied_at_ms``: when it was first seen to run it. ``heard_at_ms``: its last sign of life; ``sure_since_ms``: from
+    when on a later one would have been seen, wherever. ``errors``: what it has had since it runs it;
+    ``errors_elsewhere``: the most that a node of the stable module has had in the same time.
     """
 
     node: str
@@ -38,6 +40,7 @@ class Sight:
     waiting_since_ms: int | None = None
     applied_at_ms: int | None = None
     heard_at_ms: int = 0
+    sure_since_ms: int = 0
     errors: int = 0
     errors_elsewhere: int = 0
 
@@ -87,7 +90,7 @@ def _silent(sight: Sight, limits: Limits, now_ms: int) -> Verdict | None:
         return None
     # Before it was seen to run the candidate its silence says nothing about that.
     heard_ms = max(sight.heard_at_ms, sight.applied_at_ms)
-    if heard_ms >= sight.applied_at_ms + watch_ms or now_ms < heard_ms + watch_ms:
+    if heard_ms >= sight.applied_at_ms + watch_ms or now_ms < max(heard_ms, sight.sure_since_ms) + watch_ms:
         return None
     return Verdict("silent", f"node {sight.node} runs it and has not been heard of for {limits.watch_seconds} s")
 

@@ -18,6 +18,7 @@ from hfi_core.store.protocol import Entry
 #: Another replica may be of another version: a document of a layout that is not ours is left out.
 LAYOUT = 1
 CURRENT = "current"
+_POLLING = b'"polling":true'
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,20 @@ def proxy_document(status: ProxyStatus, position: Position | None) -> bytes:
             "polling": status.polling,
         }
     )
+
+
+def polling(entries: Iterable[Entry], besides: str) -> frozenset[str]:
+    """The ids of the nodes that wait for rules at another replica than ``besides``.
+
+    Asked for again and again while a rollout is under way, so nothing is parsed: within a text of JSON each quote has a
+    backslash before it, and no other value in a document is true or false.
+    """
+    found = set()
+    for entry in entries:
+        owner, slash, node_id = entry.key.partition("/")
+        if slash and owner != besides and _POLLING in entry.value:
+            found.add(node_id)
+    return frozenset(found)
 
 
 def read(entries: Iterable[Entry], now_ms: int) -> Fleet:

@@ -6,6 +6,7 @@ Laws:
    and at once when it stops.
 2. Only what has changed is written, at most every :data:`TICK_SECONDS`, many changes in one write.
 3. Rules are told of in the order in which they became true: who lags behind a new position is written before it.
+4. Who has not reached the store for a while says so when it is asked for others, and does not answer with what it knew.
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ class Told:
     """What all have told, read when somebody wants to know: of two thousand proxies that is a tenth of a second, and
     each thing that is told would cost it."""
 
+    reader: str
     entries: tuple[Entry, ...]
     at_ms: int
 
@@ -62,6 +64,11 @@ class Told:
     def fleet(self) -> Fleet:
         """What it says."""
         return documents.read(self.entries, self.at_ms)
+
+    @cached_property
+    def polling_elsewhere(self) -> frozenset[str]:
+        """The nodes that wait for rules at another replica than ``reader``."""
+        return documents.polling(self.entries, self.reader)
 
 
 class Membership:
@@ -79,12 +86,15 @@ class Membership:
         clock: Callable[[], int] = now_ms,
     ) -> None:
         self._replica = replica
+        self._store = store
         self._proxies = proxies
         self._feed = feed
         self._clock = clock
         self._tenancy = store.tenancy(replica.id, LEASE_SECONDS)
         self._told: dict[str, bytes] = {}
         self._complete = False
+        #: Whether the last thing that was written or renewed has reached the store.
+        self._reached = True
         self._vouched_ms = clock()
         self.confirm: Callable[[], None] = lambda: None
         self.others = Follower("status of replicas", store, self._read)
@@ -110,8 +120,23 @@ class Membership:
         held = tuple(replace(found, status=_seen(found.status, self._vouched_ms)) for found in held)
         return merge(self.id, self._proxies.list(), held)
 
+    def polling_elsewhere(self) -> frozenset[str] | None:
+        """The ids of the nodes that wait for rules at another replica, as far as that has been heard here.
+
+        None while it cannot be known: nobody has been heard yet, or the store is out of reach, where others' words end
+        with their leases whether they are true or not.
+        """
+        told = self.others.current
+        if told is None or self.others.trouble is not None or not self._reached:
+            return None
+        return told.polling_elsewhere
+
+    async def ask_polling_elsewhere(self) -> frozenset[str]:
+        """The same, asked of the store: what is followed may lag. Raises :class:`~hfi_core.errors.StoreError`."""
+        return documents.polling((await self._store.list()).entries, self.id)
+
     def _read(self, entries: Iterable[Entry], _revision: int) -> Told:
-        return Told(tuple(entries), self._clock())
+        return Told(self.id, tuple(entries), self._clock())
 
     # -- telling --------------------------------------------------------------------------------------------
 
@@ -126,14 +151,17 @@ class Membership:
                     if clock() - renewed >= RENEW_SECONDS:
                         await self._tenancy.renew()
                         renewed = clock()
+                        self._reached = True
                     await asyncio.sleep(TICK_SECONDS)
                 except TenancyLost as lost:
                     log.info("%s", lost)
+                    self._reached, renewed = False, clock()
                     self._told.clear()
                     self._complete = False
                     self._replica = replace(self._replica, writes=0)
                 except StoreError as error:
                     log.debug("status is not told to other replicas: %s", error)
+                    self._reached = False
                     await asyncio.sleep(RETRY_SECONDS)
         finally:
             with contextlib.suppress(StoreError, TimeoutError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import queue
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import grpc
 import httpx
 import pytest
 
+from hfi_core.filters.rollout import MIN_WATCH_SECONDS
 from hfi_xds import pb
 from hfi_xds.resource_types import EXTENSION_CONFIG
 from tests.integration.store_support import Relay
@@ -22,6 +24,7 @@ from tests.integration.test_tls_envoy import answers, bootstrap
 from tests.support.envoy import running_envoy
 from tests.support.etcd import Etcd
 from tests.support.grpcurl import grpcurl
+from tests.support.modules import module
 from tests.support.policies import abort_rule, policy
 from tests.support.waiting import eventually, eventually_async
 
@@ -48,6 +51,13 @@ class Replica:
         answer = httpx.post(f"{self.served.url}/v1/policies", json=document, trust_env=False, timeout=20)
         assert answer.is_success, answer.text
         return str(answer.json()["metadata"]["version"])
+
+    def send(self, method: str, path: str, **body: Any) -> None:
+        answer = httpx.request(method, f"{self.served.url}{path}", **body, trust_env=False, timeout=60)
+        assert answer.is_success, answer.text
+
+    def rollout(self) -> Any:
+        return self.get("/v1/filters/rollout").json()
 
     def rules(self) -> tuple[str, str, Any]:
         """Version, epoch and rules, as a proxy is sent them."""
@@ -301,6 +311,57 @@ async def test_an_envoy_goes_on_with_the_next_and_the_next(tmp_path: Path, etcd:
                 await eventually(acked, within=GONE_SECONDS, what="what it has, at its new stream")
                 assert [replica.sent() for replica in left] == sent
             assert await envoy.stat("wasmcustom.hfi.errors") in (None, 0)
+
+
+class Waiting:
+    """A filter that waits for rules at one replica, again and again, until it falls silent."""
+
+    def __init__(self, replica: Replica, node: str) -> None:
+        self._replica = replica
+        self._headers = {"x-hfi-node": node, "x-hfi-cluster": "c"}
+        self._silent = False
+        self.task = asyncio.create_task(asyncio.to_thread(self._wait))
+
+    def _wait(self) -> None:
+        while not self._silent:
+            assert self._replica.get("/v1/config/stream?once=true&wait=1s", **self._headers).is_success
+
+    async def fall_silent(self) -> None:
+        self._silent = True
+        await self.task
+
+
+async def test_a_node_is_silent_when_it_waits_for_rules_at_no_replica(tmp_path: Path, etcd: Etcd) -> None:
+    """It has its module from one and its rules from the other; the one with its stream is the one that watches it."""
+    watch = MIN_WATCH_SECONDS
+    with replicas(tmp_path, *[etcd.endpoint] * 2) as (one, two), streaming(one) as stream:
+        waiting = Waiting(two, "n1")
+        try:
+            stream.hello("n1")
+            stream.answer(stream.next())
+            one.send("PUT", "/v1/filters/2", content=module("two"), headers={"content-type": "application/wasm"})
+            start = {"version": "2", "selector": {"cluster": "c"}, "watchSeconds": watch}
+            one.send("POST", "/v1/filters/rollout", json=start)
+            stream.answer(await asyncio.to_thread(stream.next))
+            await true(lambda: one.rollout()["nodes"]["candidate"]["applied"] == 1, what="the candidate at the node")
+            applied = time.monotonic()
+
+            # Nobody hears of it at the replica with its stream; all that time, it could have been condemned there.
+            def half_over() -> bool:
+                assert one.rollout()["rollout"]["state"] == "running"
+                return time.monotonic() > applied + watch / 2
+
+            await true(half_over, what="half of its watch")
+            await waiting.fall_silent()
+            silent = time.monotonic()
+
+            await true(lambda: one.rollout()["rollout"]["state"] == "rolled_back", within=60, what="the way back")
+            assert time.monotonic() > silent + watch - 1, "it was heard of until it fell silent"
+            back = one.rollout()["rollout"]
+            assert (back["cause"], "n1 runs it and has not been heard of" in back["reason"]) == ("silent", True)
+            stream.answer(await asyncio.to_thread(stream.next))
+        finally:
+            await waiting.fall_silent()
 
 
 async def test_a_replica_without_etcd_says_so_serves_on_and_catches_up(tmp_path: Path, etcd: Etcd) -> None:

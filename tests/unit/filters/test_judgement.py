@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hfi_core.filters.judgement import ErrorRises, Sight, judge
@@ -50,6 +52,8 @@ CASES: dict[str, tuple[list[Sight], float, str | None]] = {
     "silent after its watch": ([runs(60)], 10_000, None),
     "gone long after": ([runs(500)], 100_000, None),
     "joined late and silent": ([runs(510, applied=500)], 570, "silent"),
+    "silent, and others could not be seen until a while ago": ([replace(runs(30), sure_since_ms=at(200))], 259.9, None),
+    "silent since before others could be seen again": ([replace(runs(30), sure_since_ms=at(200))], 260, "silent"),
     "joined late and well": ([runs(569, applied=500)], 570, None),
     "connected again and waiting after it ran": ([Sight("n", "waiting", "", at(100), at(0), at(100))], 159.9, None),
     "the gravest first": ([runs(0, node="a"), runs(59, errors=9, node="b"), Sight("c", "rejected")], 59.5, "rejected"),

@@ -139,6 +139,44 @@ async def test_what_is_lost_is_written_again(policies: Feed, monkeypatch: pytest
         await eventually(lambda: room.recording.writes[2:] == [({"r1/a", "r1/b", "r1/c"}, set())])
 
 
+async def test_it_is_known_who_polls_elsewhere(policies: Feed) -> None:
+    store = MemoryStore()
+    here, there = ProxyRegistry(), ProxyRegistry()
+    one, two = member("r1", store, policies, here), member("r2", store, policies, there)
+    assert one.polling_elsewhere() is None, "nobody has been heard yet"
+    async with running(one, two):
+        here.polling(NodeIdentity("mine"), True)
+        there.polling(NodeIdentity("both/1"), True)
+        here.polling(NodeIdentity("both/1"), True)
+        there.stream_opened(NodeIdentity.of("no poll", "c", {"polling": '"polling":true'}))
+        await eventually(lambda: one.polling_elsewhere() == {"both/1"})
+        await eventually(lambda: two.polling_elsewhere() == {"mine", "both/1"})
+        assert await one.ask_polling_elsewhere() == {"both/1"}
+        there.polling(NodeIdentity("both/1"), False)
+        await eventually(lambda: one.polling_elsewhere() == set())
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailable("away"), TenancyLost("gone")], ids=["away", "lost"])
+async def test_who_does_not_reach_the_store_knows_nothing_of_others(
+    policies: Feed, monkeypatch: pytest.MonkeyPatch, failure: Exception
+) -> None:
+    """Until it has renewed its lease: only then has the store been there for some time."""
+    monkeypatch.setattr(fleet_module, "TICK_SECONDS", 0.001)
+    monkeypatch.setattr(fleet_module, "RETRY_SECONDS", 0.001)
+    monkeypatch.setattr(fleet_module, "RENEW_SECONDS", 3600)
+    room, proxies = Room(), ProxyRegistry()
+    one = member("r1", room, policies, proxies)
+    async with running(one):
+        await eventually(lambda: one.polling_elsewhere() is not None and room.recording.writes)
+        room.recording.failures = [failure]
+        proxies.stream_opened(NodeIdentity("a"))
+        await eventually(lambda: room.recording.writes[1:], what="the next attempt")
+        assert one.polling_elsewhere() is None
+        monkeypatch.setattr(fleet_module, "RENEW_SECONDS", 0)
+        await eventually(lambda: one.polling_elsewhere() is not None)
+        assert room.recording.renewals
+
+
 def test_ids_are_of_one_process() -> None:
     assert new_id() != new_id()
     assert "/" not in new_id()
