@@ -31,6 +31,7 @@ from tests.support.waiting import eventually, eventually_async
 pytestmark = pytest.mark.etcd
 
 DELTA = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+WASM = {"content-type": "application/wasm"}
 #: A lease of some seconds, on a busy machine.
 GONE_SECONDS = 30.0
 #: A replica says that it is not ready when it has not heard of etcd for 20 s.
@@ -339,7 +340,7 @@ async def test_a_node_is_silent_when_it_waits_for_rules_at_no_replica(tmp_path: 
         try:
             stream.hello("n1")
             stream.answer(stream.next())
-            one.send("PUT", "/v1/filters/2", content=module("two"), headers={"content-type": "application/wasm"})
+            one.send("PUT", "/v1/filters/2", content=module("two"), headers=WASM)
             start = {"version": "2", "selector": {"cluster": "c"}, "watchSeconds": watch}
             one.send("POST", "/v1/filters/rollout", json=start)
             stream.answer(await asyncio.to_thread(stream.next))
@@ -377,6 +378,12 @@ async def test_a_replica_without_etcd_says_so_serves_on_and_catches_up(tmp_path:
             await true(lambda: not two.ready, within=UNREADY_SECONDS, what="that it is not ready")
             assert (await asyncio.to_thread(two.get, "/v1/health")).json()["troubles"]
             await true(lambda: one.ready, what="that the other one is ready")
+            stream = stack.enter_context(streaming(two))
+            stream.hello("n1")
+            served = await asyncio.to_thread(stream.next)
+            stream.answer(served)
+            one.send("PUT", "/v1/filters/2", content=module("two"), headers=WASM)
+            one.send("POST", "/v1/filters/rollout", json={"version": "2", "selector": {"cluster": "c"}})
             newest = one.apply(policy("after", abort_rule()))
             etcd.ctl("compact", newest)
             assert (await asyncio.to_thread(two.rules))[0] == before, "what it has, it serves"
@@ -384,6 +391,10 @@ async def test_a_replica_without_etcd_says_so_serves_on_and_catches_up(tmp_path:
             await true(lambda: name not in one.replicas(), within=GONE_SECONDS, what="the end of its lease")
             relay.up()
             await true(lambda: two.rules()[2] == one.rules()[2], what="all that it has missed")
+            candidate = await asyncio.to_thread(stream.next)
+            assert candidate.resources[0].version != served.resources[0].version
+            stream.answer(candidate)
+            await true(lambda: one.rollout()["nodes"]["candidate"]["applied"] == 1, what="the module, at who missed it")
             # It has read the store anew, and so is at its newest revision, which need not be of a policy. A proxy that
             # goes from it to the other one is not told that this one is behind.
             position = two.rules()[0]
