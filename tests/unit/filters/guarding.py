@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -56,11 +57,9 @@ class Flaky(MemoryStore):
         self._reach()
         return await super().list()
 
-    async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
-    ) -> Entry:
+    async def put(self, key: str, value: bytes, **how: Any) -> Entry:
         self._reach()
-        return await super().put(key, value, expected=expected, expires_at_ms=expires_at_ms)
+        return await super().put(key, value, **how)
 
     async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         async for batch in super().watch(from_revision):
