@@ -8,7 +8,7 @@ the rules are. One event loop, no locks.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hfi_core.clock import now_ms
@@ -61,24 +61,65 @@ class ProxyStatus:
         return self.xds_streams > 0 or self.polling
 
 
+@dataclass(slots=True)
+class _Proxy:
+    """What is known of one, while it changes: each response to it and each answer of it is noted here."""
+
+    node: NodeIdentity
+    first_seen_ms: int
+    last_seen_ms: int
+    xds_streams: int = 0
+    user_agent: str = ""
+    #: By type and name, the newest last.
+    resources: dict[tuple[str, str], ResourceStatus] = field(default_factory=dict)
+    rules_version: int | None = None
+    rules_epoch: str = ""
+    rules_seen_ms: int | None = None
+    polling: bool = False
+    #: The same as a value; None since something has changed.
+    known: ProxyStatus | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self.xds_streams > 0 or self.polling
+
+    def status(self) -> ProxyStatus:
+        """As a value: the same one until something changes."""
+        if self.known is None:
+            self.known = ProxyStatus(
+                self.node,
+                self.first_seen_ms,
+                self.last_seen_ms,
+                self.xds_streams,
+                self.user_agent,
+                tuple(self.resources.values()),
+                self.rules_version,
+                self.rules_epoch,
+                self.rules_seen_ms,
+                self.polling,
+            )
+        return self.known
+
+
 class ProxyRegistry:
     """The proxies of this replica, by node id."""
 
     def __init__(self, clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
-        self._proxies: dict[str, ProxyStatus] = {}
+        self._proxies: dict[str, _Proxy] = {}
         self._changed: set[str] = set()
 
     def list(self) -> tuple[ProxyStatus, ...]:
         """Every known proxy, by id; those silent for too long are forgotten first."""
         oldest = self._clock() - FORGET_AFTER_MS
-        for status in [s for s in self._proxies.values() if not s.connected and s.last_seen_ms < oldest]:
-            self._forget(status.node.id)
-        return tuple(sorted(self._proxies.values(), key=lambda status: status.node.id))
+        for proxy in [p for p in self._proxies.values() if not p.connected and p.last_seen_ms < oldest]:
+            self._forget(proxy.node.id)
+        return tuple(self._proxies[node_id].status() for node_id in sorted(self._proxies))
 
     def get(self, node_id: str) -> ProxyStatus | None:
         """What is known of one proxy."""
-        return self._proxies.get(node_id)
+        proxy = self._proxies.get(node_id)
+        return None if proxy is None else proxy.status()
 
     def take_changed(self) -> frozenset[str]:
         """The nodes of which something was told, or that were forgotten, since this was last asked."""
@@ -89,54 +130,68 @@ class ProxyRegistry:
 
     def stream_opened(self, node: NodeIdentity, user_agent: str = "") -> None:
         """A discovery stream of this node has said who it is."""
-        status = self._seen(node)
-        self._put(replace(status, xds_streams=status.xds_streams + 1, user_agent=user_agent or status.user_agent))
+        proxy = self._seen(node)
+        proxy.xds_streams += 1
+        proxy.user_agent = user_agent or proxy.user_agent
 
     def stream_closed(self, node_id: str) -> None:
         """That stream has ended."""
-        status = self._proxies.get(node_id)
-        if status is not None:
-            streams = max(0, status.xds_streams - 1)
-            self._put(replace(status, xds_streams=streams, last_seen_ms=self._clock()))
+        proxy = self._told(node_id)
+        if proxy is not None:
+            proxy.xds_streams = max(0, proxy.xds_streams - 1)
 
     def resource(self, node_id: str, status: ResourceStatus) -> None:
         """What became of a resource; replaces what was known of the same type and name."""
-        proxy = self._proxies.get(node_id)
+        proxy = self._told(node_id)
         if proxy is not None:
-            same = (status.type_url, status.name)
-            before = [known for known in proxy.resources if (known.type_url, known.name) == same]
-            kept = tuple(known for known in proxy.resources if known not in before)
-            applied = status.digest if status.state == "acked" else "".join(known.applied for known in before)
-            stamped = replace(status, at_ms=status.at_ms or self._clock(), applied=applied)
-            self._put(replace(proxy, resources=(*kept, stamped), last_seen_ms=self._clock()))
+            before = proxy.resources.pop((status.type_url, status.name), None)
+            proxy.resources[status.type_url, status.name] = ResourceStatus(
+                status.type_url,
+                status.name,
+                status.digest,
+                status.state,
+                status.message,
+                status.at_ms or proxy.last_seen_ms,
+                status.digest if status.state == "acked" else "" if before is None else before.applied,
+            )
 
     # -- rules ----------------------------------------------------------------------------------------------
 
     def rules_reached(self, node: NodeIdentity, version: int, epoch: str) -> None:
         """This node's rules are what version ``version`` says: it confirmed them, or nothing newer concerns it."""
-        status = self._seen(node)
-        self._put(replace(status, rules_version=version, rules_epoch=epoch, rules_seen_ms=self._clock()))
+        proxy = self._seen(node)
+        proxy.rules_version, proxy.rules_epoch, proxy.rules_seen_ms = version, epoch, proxy.last_seen_ms
 
     def polling(self, node: NodeIdentity, waiting: bool) -> None:
         """Whether a poll of this node is parked with us."""
-        self._put(replace(self._seen(node), polling=waiting))
+        self._seen(node).polling = waiting
 
     # -------------------------------------------------------------------------------------------------------
 
-    def _seen(self, node: NodeIdentity) -> ProxyStatus:
-        now = self._clock()
-        known = self._proxies.get(node.id)
-        if known is None:
-            return ProxyStatus(node, first_seen_ms=now, last_seen_ms=now)
-        return replace(known, node=node, last_seen_ms=now)
+    def _seen(self, node: NodeIdentity) -> _Proxy:
+        """That one, about which something is being told; made when it is new."""
+        proxy = self._told(node.id)
+        if proxy is None:
+            self._make_room()
+            now = self._clock()
+            proxy = self._proxies[node.id] = _Proxy(node, first_seen_ms=now, last_seen_ms=now)
+            self._changed.add(node.id)
+        proxy.node = node
+        return proxy
 
-    def _put(self, status: ProxyStatus) -> None:
-        if status.node.id not in self._proxies and len(self._proxies) >= MAX_PROXIES:
-            idle = [s for s in self._proxies.values() if not s.connected]
-            oldest = min(idle or self._proxies.values(), key=lambda s: s.last_seen_ms)
+    def _told(self, node_id: str) -> _Proxy | None:
+        """That one, about which something is being told; None when it is not known."""
+        proxy = self._proxies.get(node_id)
+        if proxy is not None:
+            proxy.last_seen_ms, proxy.known = self._clock(), None
+            self._changed.add(node_id)
+        return proxy
+
+    def _make_room(self) -> None:
+        if len(self._proxies) >= MAX_PROXIES:
+            idle = [proxy for proxy in self._proxies.values() if not proxy.connected]
+            oldest = min(idle or self._proxies.values(), key=lambda proxy: proxy.last_seen_ms)
             self._forget(oldest.node.id)
-        self._proxies[status.node.id] = status
-        self._changed.add(status.node.id)
 
     def _forget(self, node_id: str) -> None:
         del self._proxies[node_id]

@@ -81,3 +81,14 @@ def test_what_nobody_opened_is_no_proxy(registry: ProxyRegistry) -> None:
     registry.stream_closed("nobody")
     assert registry.list() == ()
     assert registry.get("nobody") is None
+
+
+def test_a_status_is_one_value_until_something_changes(registry: ProxyRegistry) -> None:
+    """Others keep what they have made of it by its identity."""
+    registry.stream_opened(NodeIdentity.of("n1"))
+    registry.stream_opened(NodeIdentity.of("n2"))
+    one, two = registry.list()
+    assert registry.get("n1") is one
+    registry.resource("n2", ResourceStatus(ECDS, "hfi", "d1", "sent"))
+    assert registry.list()[0] is one
+    assert registry.list()[1] != two
