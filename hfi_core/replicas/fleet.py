@@ -4,7 +4,8 @@ Laws:
 
 1. What is told lives under a lease: it is gone within :data:`LEASE_SECONDS` when this process dies or loses the store,
    and at once when it stops.
-2. Only what has changed is written, at most every :data:`TICK_SECONDS`, many changes in one write.
+2. Only what has changed is written, at most every :data:`TICK_SECONDS`, many changes in one write. When that is much,
+   less often, for proxies are served meanwhile.
 3. Rules are told of in the order in which they became true: who lags behind a new position is written before it.
 4. Who has not reached the store for a while says so when it is asked for others, and does not answer with what it knew.
 """
@@ -20,7 +21,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from hfi_core.clock import now_ms
 from hfi_core.errors import StoreError, TenancyLost
@@ -40,6 +41,13 @@ LEASE_SECONDS = 6
 RENEW_SECONDS = 2.0
 #: A node that connects says several things within some milliseconds.
 TICK_SECONDS = 0.25
+#: After telling, nothing more is told for so many times as long, though no longer than ``MAX_PAUSE_SECONDS``.
+PAUSE = 10
+MAX_PAUSE_SECONDS = 1.0
+#: When so many proxies have changed since the last tick, a change is on its way to all of them, and each will change
+#: once more when it has answered: they are told of when that is over, or after so many ticks.
+WAVE = 200
+WAVE_TICKS = 3
 RETRY_SECONDS = 1.0
 #: How long a clean stop may take to say goodbye; after it the lease ends by itself.
 GOODBYE_SECONDS = 2.0
@@ -71,6 +79,14 @@ class Told:
         return documents.polling(self.entries, self.reader)
 
 
+class _Made(NamedTuple):
+    """A proxy's document, and what it was made of."""
+
+    status: ProxyStatus
+    current: bool
+    document: bytes
+
+
 class Membership:
     """``store`` is a room of its own. ``confirm`` brings the registry up to date before it is read.
 
@@ -92,7 +108,9 @@ class Membership:
         self._clock = clock
         self._tenancy = store.tenancy(replica.id, LEASE_SECONDS)
         self._told: dict[str, bytes] = {}
+        self._made: dict[str, _Made] = {}
         self._complete = False
+        self._postponed = 0
         #: Whether the last thing that was written or renewed has reached the store.
         self._reached = True
         self._vouched_ms = clock()
@@ -147,12 +165,14 @@ class Membership:
         try:
             while True:
                 try:
+                    began = clock()
                     await self._tell()
+                    pause = PAUSE * (clock() - began)
                     if clock() - renewed >= RENEW_SECONDS:
                         await self._tenancy.renew()
                         renewed = clock()
                         self._reached = True
-                    await asyncio.sleep(TICK_SECONDS)
+                    await asyncio.sleep(min(max(TICK_SECONDS, pause), MAX_PAUSE_SECONDS))
                 except TenancyLost as lost:
                     log.info("%s", lost)
                     self._reached, renewed = False, clock()
@@ -175,17 +195,25 @@ class Membership:
         if self._complete and not changed and position == self._replica.position:
             return
         self._complete = False
+        if len(changed) > WAVE and self._postponed < WAVE_TICKS:
+            self._postponed += 1
+            return
+        self._postponed = 0
         self.confirm()
         self._proxies.take_changed()
-        wanted = {
-            documents.proxy_key(self.id, status.node.id): documents.proxy_document(status, position)
-            for status in self._proxies.list()
-            if status.connected
-        }
+        connected = [status for status in self._proxies.list() if status.connected]
+        self._made = {status.node.id: self._make(status, position) for status in connected}
+        wanted = {documents.proxy_key(self.id, node_id): made.document for node_id, made in self._made.items()}
         news = {key: value for key, value in wanted.items() if self._told.get(key) != value}
         gone = [key for key in self._told if key not in wanted]
         await self._write(news, gone, position)
         self._complete = True
+
+    def _make(self, status: ProxyStatus, position: Position | None) -> _Made:
+        made, current = self._made.get(status.node.id), documents.is_current(status, position)
+        if made is not None and made.status is status and made.current == current:
+            return made
+        return _Made(status, current, documents.proxy_document(status, position))
 
     async def _write(self, news: dict[str, bytes], gone: list[str], position: Position | None) -> None:
         for puts, deletes, last in _batches(news, gone):

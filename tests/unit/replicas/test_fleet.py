@@ -8,9 +8,10 @@ import pytest
 
 from hfi_core.errors import StoreUnavailable, TenancyLost
 from hfi_core.feed import Feed
-from hfi_core.proxies import ProxyRegistry, ResourceStatus
+from hfi_core.proxies import ProxyRegistry, ProxyStatus, ResourceStatus
+from hfi_core.replicas import documents
 from hfi_core.replicas import fleet as fleet_module
-from hfi_core.replicas.documents import Replica
+from hfi_core.replicas.documents import Position, Replica
 from hfi_core.replicas.fleet import Membership, new_id
 from hfi_core.snapshot import NodeIdentity
 from hfi_core.store.memory import MemoryStore
@@ -180,3 +181,56 @@ async def test_who_does_not_reach_the_store_knows_nothing_of_others(
 def test_ids_are_of_one_process() -> None:
     assert new_id() != new_id()
     assert "/" not in new_id()
+
+
+async def test_a_wave_of_changes_is_told_of_when_it_is_over(policies: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A change that goes to all proxies changes each twice, when it is sent and when it is answered."""
+    monkeypatch.setattr(fleet_module, "TICK_SECONDS", 0.05)
+    monkeypatch.setattr(fleet_module, "WAVE", 2)
+    room, proxies = Room(), ProxyRegistry()
+    async with running(member("r1", room, policies, proxies)):
+        await eventually(lambda: len(room.recording.writes) == 1, what="its own document")
+        for state in ("sent", "acked"):
+            for number in range(3):
+                proxies.stream_opened(NodeIdentity(f"n{number}"))
+                proxies.resource(f"n{number}", ResourceStatus("type", "hfi", "v1", state))
+            await eventually(lambda: not proxies._changed, what="a tick")
+            assert len(room.recording.writes) == 1
+        await eventually(lambda: len(room.recording.writes) == 2)
+        assert room.recording.writes[1:] == [({"r1/n0", "r1/n1", "r1/n2"}, set())]
+
+
+async def test_waves_without_end_are_told_of_all_the_same(policies: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fleet_module, "TICK_SECONDS", 0.02)
+    monkeypatch.setattr(fleet_module, "WAVE", 2)
+    room, proxies = Room(), ProxyRegistry()
+
+    def another_change() -> bool:
+        for number in range(3):
+            proxies.stream_opened(NodeIdentity(f"n{number}"))
+        return len(room.recording.writes) >= 3
+
+    async with running(member("r1", room, policies, proxies)):
+        await eventually(another_change)
+
+
+async def test_a_document_is_made_anew_only_when_its_proxy_has_changed(
+    policies: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fleet_module, "TICK_SECONDS", 0.001)
+    made: list[str] = []
+    make = documents.proxy_document
+
+    def counted(status: ProxyStatus, position: Position | None) -> bytes:
+        made.append(status.node.id)
+        return make(status, position)
+
+    monkeypatch.setattr(documents, "proxy_document", counted)
+    room, proxies = Room(), ProxyRegistry()
+    async with running(member("r1", room, policies, proxies)):
+        proxies.stream_opened(NodeIdentity("a"))
+        proxies.stream_opened(NodeIdentity("b"))
+        await eventually(lambda: room.recording.writes[-1:] == [({"r1/a", "r1/b"}, set())])
+        proxies.stream_opened(NodeIdentity("b"))
+        await eventually(lambda: room.recording.writes[-1:] == [({"r1/b"}, set())])
+    assert sorted(made) == ["a", "b", "b"]
