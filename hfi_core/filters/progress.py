@@ -39,13 +39,19 @@ class Progress:
 
 def progress(document: RolloutDocument, proxies: Iterable[ProxyStatus], version_of: VersionOf) -> Progress:
     """Count them."""
-    found: dict[Assignment, list[NodeState]] = {document.stable: []}
-    for proxy in proxies:
-        if proxy.xds_streams:
-            assignment = document.serves(proxy.node)
-            found.setdefault(assignment, []).append(node_state(proxy, version_of(assignment)))
     active = document.active
-    return Progress(_counts(found.get(active.candidate, []) if active else []), _counts(found[document.stable]))
+    runs_stable = version_of(document.stable)
+    runs_candidate = None if active is None else version_of(active.candidate)
+    stable: list[NodeState] = []
+    candidate: list[NodeState] = []
+    for proxy in proxies:
+        if not proxy.xds_streams:
+            continue
+        if active is not None and active.covers(proxy.node):
+            candidate.append(node_state(proxy, runs_candidate))
+        else:
+            stable.append(node_state(proxy, runs_stable))
+    return Progress(_counts(candidate), _counts(stable))
 
 
 def node_state(proxy: ProxyStatus, version: str | None) -> NodeState:
