@@ -57,12 +57,13 @@ class DeltaSubscription(Subscription):
         held, self._brought = self._brought, set()
         return bool(held & self._has.keys())
 
-    def receive(self, request: DeltaRequest) -> None:
-        """Take a request."""
+    def receive(self, request: DeltaRequest) -> bool:
+        """Take a request; False when it only says yes, and nothing more of this type is due because of it."""
         if not self._begun:
             self._begin(request)
-            return
-        if request.nonce and not self._ledger.answered(request.nonce, request.error):
+            return True
+        answers = bool(request.nonce) and self._ledger.answered(request.nonce, request.error)
+        if request.nonce and not answers:
             self._ledger.stale()
         if request.error is not None and request.nonce and request.nonce == self._beat[0]:
             # It has died before the heartbeat came.
@@ -75,6 +76,8 @@ class DeltaSubscription(Subscription):
             else:
                 self._names.add(name)
                 self._owed.add(name)
+        says_more = request.error is not None or request.subscribe or request.unsubscribe
+        return bool(says_more or not answers or self._beats or self._brought)
 
     def _begin(self, request: DeltaRequest) -> None:
         self._begun = True
@@ -149,6 +152,8 @@ class DeltaSubscription(Subscription):
         return DeltaResponse(self._type_url, nonce, (), alive=alive)
 
     def _report_claims(self, available: Mapping[str, Resource]) -> None:
+        if not self._claimed:
+            return
         # Only of names that exist: what a client calls its own is no name for our status.
         for name in self._claimed.keys() & available.keys():
             self._ledger.holds(name, self._claimed[name])
@@ -160,6 +165,6 @@ class DeltaSubscription(Subscription):
         return (self._again or self._has.get(resource.name) != resource.version) and not self._ledger.rejected(resource)
 
     def _gone(self, available: Mapping[str, Resource]) -> tuple[str, ...]:
-        if not self._rules.removals:
+        if not self._rules.removals or not (self._owed or self._has.keys() - available.keys()):
             return ()
         return tuple(sorted((self._owed | (self._has.keys() - self._brought)) - available.keys()))

@@ -39,19 +39,25 @@ class Patience:
 
         ``name`` is what it is called in the log.
         """
-        writing = asyncio.ensure_future(write)
+        dropping: asyncio.Task[None] | None = None
+
+        def late() -> None:
+            nonlocal dropping
+            self._metrics.rejected_streams.labels("slow").inc()
+            dropping = asyncio.create_task(self._drop(caller, name))
+
+        # A timer, and no task for the write: hardly one is late, and each would pay for it.
+        timer = asyncio.get_running_loop().call_later(self._seconds, late)
         try:
-            done, _ = await asyncio.wait({writing}, timeout=self._seconds)
-            if not done:
-                self._metrics.rejected_streams.labels("slow").inc()
-                await self._drop(caller, name)
-            await writing
+            await write
         except aio.InternalError as gone:
             # The client went in the middle of it. gRPC is about to cancel us, and is told nothing new.
             raise asyncio.CancelledError from gone
         finally:
-            writing.cancel()
-        return bool(done)
+            timer.cancel()
+            if dropping is not None:
+                dropping.cancel()
+        return dropping is None
 
     async def _drop(self, caller: Caller, name: str) -> None:
         """Cut its connection, if nobody else's streams are on that."""

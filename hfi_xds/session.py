@@ -68,8 +68,8 @@ class Subscription(Protocol[_RequestIn, _ResponseOut]):
     def let_go(self) -> bool:
         """What the client has brought along and is gone may be taken away; False when there is nothing of that."""
 
-    def receive(self, request: _RequestIn) -> None:
-        """Take a request."""
+    def receive(self, request: _RequestIn) -> bool:
+        """Take a request; False when it only says yes, and nothing more of this type is due because of it."""
 
     def next(self, available: Mapping[str, Resource], nonce: str) -> _ResponseOut | None:
         """The response that is due now, or None."""
@@ -95,6 +95,10 @@ class Session(Generic[RequestT, ResponseT]):
         self._ttl_seconds = ttl_seconds
         self._hello: Hello | None = None
         self._subscriptions: dict[str, Subscription[RequestT, ResponseT]] = {}
+        #: The same in the order in which they are served.
+        self._ordered: list[tuple[str, TypeRules, Subscription[RequestT, ResponseT]]] = []
+        #: Of this nothing was due, and nothing has been said since.
+        self._settled: ResourceSnapshot | None = None
         self._events: list[Event] = []
         self._nonces = 0
         self._transition = Transition()
@@ -116,63 +120,84 @@ class Session(Generic[RequestT, ResponseT]):
         self._events.clear()
         return events
 
-    def receive(self, request: RequestT) -> None:
-        """Take a request. Raises :class:`StreamRefused` when the stream must end."""
+    def settled(self, snapshot: ResourceSnapshot) -> bool:
+        """Whether it is known without a further look that nothing of this snapshot is due."""
+        return snapshot is self._settled
+
+    def receive(self, request: RequestT) -> bool:
+        """Take a request, and answer whether something may be due because of it.
+
+        Raises :class:`StreamRefused` when the stream must end.
+        """
+        settled, self._settled = self._settled, None
         hello = self._identify(request.hello)
         type_url = self._type_of(request.type_url)
         rules = RULES.get(type_url)
         if rules is None:
             self._events.append(UnknownType(type_url))
-            return
-        if any(len(text) > MAX_TEXT for text in request.texts):
+            return True
+        texts = request.texts
+        if any(len(text) > MAX_TEXT for text in texts):
             raise StreamRefused("INVALID_ARGUMENT", f"a resource name or version longer than {MAX_TEXT} characters")
         subscription = self._subscriptions.get(type_url)
         if subscription is None:
             ledger = Ledger(type_url, hello.node.id, self._rejections, self._events)
             subscription = self._subscriptions[type_url] = self._subscription(type_url, rules, ledger)
+            known = self._subscriptions
+            self._ordered = [(url, of, known[url]) for url, of in RULES.items() if url in known]
             if self._ttl_seconds:
                 # How long what it has lives still, nobody knows.
                 subscription.heartbeat()
-        subscription.receive(request)
+        due = subscription.receive(request)
         if self._only_type is not None:
             # Nothing else comes on this stream that could point to it.
             subscription.let_go()
-        if sum(known.size for known in self._subscriptions.values()) > MAX_NAMES:
+        if texts and sum(known.size for known in self._subscriptions.values()) > MAX_NAMES:
             raise StreamRefused("RESOURCE_EXHAUSTED", f"more than {MAX_NAMES} resource names on one stream")
+        # Of several types, others may have waited for this answer (``order``).
+        if due or len(self._ordered) > 1:
+            return True
+        self._settled = settled
+        return False
 
     def heartbeat(self) -> None:
         """What the client has, and what may expire, is to live on; to be called well within each ``ttl_seconds``."""
+        self._settled = None
         for subscription in self._subscriptions.values():
             subscription.heartbeat()
 
     def finish(self) -> None:
         """The client will say nothing more, so nothing waits for what it would say."""
+        self._settled = None
         self._finished = True
 
     def next(self, snapshot: ResourceSnapshot) -> ResponseT | None:
         """The next response that this snapshot makes due, or None."""
+        if self.settled(snapshot):
+            return None
         self._transition.take(snapshot, self._subscriptions)
         while True:
             response = self._next(snapshot)
-            if response is not None or self._waiting():
+            if response is not None:
+                # Of one type alone all goes out at once, unless its resources go one by one.
+                self._settled = snapshot if len(self._ordered) == 1 and not self._ordered[0][1].alone else None
                 return response
-            if not self._clusters_taken(snapshot) or not self._let_go():
+            if self._waiting() or not self._clusters_taken(snapshot) or not self._let_go():
+                self._settled = snapshot
                 return None
 
     def _let_go(self) -> bool:
         """Let what is gone of one more type go, in the reverse order; False when there is nothing more."""
-        for type_url in reversed([*RULES]):
-            subscription = self._subscriptions.get(type_url)
-            brought = subscription is not None and subscription.let_go()
+        for type_url, _, subscription in reversed(self._ordered):
+            brought = subscription.let_go()
             if self._transition.let_go(type_url) or brought:
                 return True
         return False
 
     def _next(self, snapshot: ResourceSnapshot) -> ResponseT | None:
         nonce = str(self._nonces + 1)
-        for type_url, rules in RULES.items():
-            subscription = self._subscriptions.get(type_url)
-            if subscription is None or type_url not in snapshot.types:
+        for type_url, rules, subscription in self._ordered:
+            if type_url not in snapshot.types:
                 continue
             if rules.after_clusters and not self._clusters_taken(snapshot):
                 continue

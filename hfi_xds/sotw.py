@@ -55,8 +55,12 @@ class SotwSubscription(Subscription):
         """A client says nothing of what it has: nothing can be kept for it."""
         return False
 
-    def receive(self, request: SotwRequest) -> None:
-        """Take a request."""
+    def receive(self, request: SotwRequest) -> bool:
+        """Take a request. What is wanted is said anew with each answer, so something may always be due."""
+        self._take(request)
+        return True
+
+    def _take(self, request: SotwRequest) -> None:
         if not self._begun:
             self._begun = True
             # With a version, this is a client that comes back and runs something: law 4.

@@ -25,6 +25,7 @@ from hfi_xds.metrics import XdsMetrics
 from hfi_xds.patience import Patience
 from hfi_xds.reporting import Reporter
 from hfi_xds.resource_types import label
+from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import RequestT, ResponseT, Session
 from hfi_xds.settings import XdsSettings
 from hfi_xds.sidecar_source import SidecarSource
@@ -114,10 +115,11 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
             if self._registered is None and request.hello is not None:
                 # Before the session: what a stranger says of a node must not be remembered of that node.
                 self._held.enter_context(self._shared.admission.holding(self._caller, request.hello.node.id))
-            self._session.receive(request)
+            due = self._session.receive(request)
             self._register()
             self._report()
-            self._wake.set()
+            if due:
+                self._wake.set()
 
     def _register(self) -> None:
         hello = self._session.hello
@@ -172,11 +174,15 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
         """Send what is due, until nothing is; False when the client did not take it in time."""
         shared = self._shared
         while self._registered is not None:
+            snapshot = self._snapshot(self._registered)
+            if snapshot is None or self._session.settled(snapshot):
+                break
             # Before it is asked what is due: what was asked for must be sent, and would not be the newest for long.
             async with shared.throttle.place():
                 if shared.gate.closed:
                     break
-                response = self._next(self._registered)
+                snapshot = self._snapshot(self._registered)
+                response = None if snapshot is None else self._session.next(snapshot)
                 self._report()
                 if response is None:
                     break
@@ -188,11 +194,12 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
                     return False
         return True
 
-    def _next(self, node: NodeIdentity) -> ResponseT | None:
+    def _snapshot(self, node: NodeIdentity) -> ResourceSnapshot | None:
+        """What this client is served at this moment."""
         snapshot, hello = self._shared.source.for_node(node), self._session.hello
         if snapshot is None or hello is None:
             return None
-        return self._session.next(self._shared.sidecars.add_to(snapshot, hello))
+        return self._shared.sidecars.add_to(snapshot, hello)
 
 
 def _end_of(reader: asyncio.Task[None]) -> End | None:

@@ -13,8 +13,6 @@ clients cost the others a second, and what is on its way grows by no more than t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 #: Long beside a megabyte on any network that a proxy is reached by, and short beside the time to take a response.
 HELD_SECONDS = 1.0
@@ -26,22 +24,51 @@ class Throttle:
     def __init__(self, limit: int, held_seconds: float = HELD_SECONDS) -> None:
         self._free = asyncio.Semaphore(limit)
         self._held_seconds = held_seconds
+        #: Since when, the oldest first. One timer watches over the oldest, and only while none is free: each
+        #: stream takes a place for each change, and hardly ever the last one.
+        self._held: dict[Place, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Wait for a place, and hold it while the block runs, but no longer than is fair."""
+    def place(self) -> Place:
+        """``async with`` waits for it, and holds it while the block runs, but no longer than is fair."""
+        return Place(self)
+
+    async def take(self, place: Place) -> None:
+        """Wait until it is free."""
         await self._free.acquire()
-        held = True
+        self._held[place] = asyncio.get_running_loop().time()
+        if self._free.locked():
+            self._watch()
 
-        def give_back() -> None:
-            nonlocal held
-            if held:
-                held = False
-                self._free.release()
+    def give_back(self, place: Place) -> None:
+        """It is free for others, if it was not already."""
+        if self._held.pop(place, None) is not None:
+            self._free.release()
 
-        timer = asyncio.get_running_loop().call_later(self._held_seconds, give_back)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            give_back()
+    def _watch(self) -> None:
+        if self._timer is None and self._held:
+            oldest = next(iter(self._held.values()))
+            self._timer = asyncio.get_running_loop().call_at(oldest + self._held_seconds, self._free_the_oldest)
+
+    def _free_the_oldest(self) -> None:
+        self._timer = None
+        over = asyncio.get_running_loop().time() - self._held_seconds
+        for place in [place for place, since in self._held.items() if since <= over]:
+            self.give_back(place)
+        if self._free.locked():
+            self._watch()
+
+
+class Place:
+    """One of them, taken once."""
+
+    __slots__ = ("_throttle",)
+
+    def __init__(self, throttle: Throttle) -> None:
+        self._throttle = throttle
+
+    async def __aenter__(self) -> None:
+        await self._throttle.take(self)
+
+    async def __aexit__(self, *_: object) -> None:
+        self._throttle.give_back(self)

@@ -7,6 +7,7 @@ because our schema does not have it.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
@@ -21,6 +22,8 @@ from hfi_xds.resources import Resource
 MAX_LABELS = 64
 MAX_LABEL_TEXT = 256
 MAX_USER_AGENT = 128
+#: Messages of resources that are kept. Some of them are modules of a megabyte.
+MAX_KEPT = 32
 
 
 def hello(node: pb.Node) -> Hello:
@@ -89,7 +92,7 @@ def sotw_response(response: SotwResponse, identifier: str) -> pb.DiscoveryRespon
         resources=[_mortal(resource, response.ttl_seconds) for resource in response.resources],
         type_url=response.type_url,
         nonce=response.nonce,
-        control_plane=pb.ControlPlane(identifier=identifier),
+        control_plane=_control_plane(identifier),
     )
 
 
@@ -98,17 +101,29 @@ def delta_response(response: DeltaResponse, identifier: str) -> pb.DeltaDiscover
     ttl = _duration(response.ttl_seconds)
     return pb.DeltaDiscoveryResponse(
         resources=[
-            *(
-                pb.Resource(name=resource.name, version=resource.version, resource=_any(resource), ttl=ttl)
-                for resource in response.resources
-            ),
+            *(_named(resource) if ttl is None else _living(resource, ttl) for resource in response.resources),
             *(pb.Resource(name=name, version=version, ttl=ttl) for name, version in response.alive),
         ],
         removed_resources=response.removed,
         type_url=response.type_url,
         nonce=response.nonce,
-        control_plane=pb.ControlPlane(identifier=identifier),
+        control_plane=_control_plane(identifier),
     )
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _named(resource: Resource) -> pb.Resource:
+    """Kept, for one change goes to thousands of streams. Whoever puts it into a message copies it."""
+    return _living(resource, None)
+
+
+def _living(resource: Resource, ttl: Duration | None) -> pb.Resource:
+    return pb.Resource(name=resource.name, version=resource.version, resource=_any(resource), ttl=ttl)
+
+
+@lru_cache(maxsize=1)
+def _control_plane(identifier: str) -> pb.ControlPlane:
+    return pb.ControlPlane(identifier=identifier)
 
 
 def _mortal(resource: Resource, ttl_seconds: float) -> Any:
@@ -116,9 +131,7 @@ def _mortal(resource: Resource, ttl_seconds: float) -> Any:
     if not ttl_seconds:
         return _any(resource)
     wrapped = Any()
-    wrapped.Pack(
-        pb.Resource(name=resource.name, version=resource.version, resource=_any(resource), ttl=_duration(ttl_seconds))
-    )
+    wrapped.Pack(_living(resource, _duration(ttl_seconds)))
     return wrapped
 
 

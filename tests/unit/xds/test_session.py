@@ -7,7 +7,7 @@ from hfi_xds.errors import StreamRefused
 from hfi_xds.ledger import UnknownType
 from hfi_xds.messages import DeltaRequest, Hello, SotwRequest
 from hfi_xds.rejections import Rejections
-from hfi_xds.resource_types import CLUSTER, ENDPOINT, EXTENSION_CONFIG, PREFIX
+from hfi_xds.resource_types import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, PREFIX
 from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import MAX_NAMES, MAX_TEXT, DeltaSession, SotwSession, delta_session, sotw_session
 from tests.unit.xds.talk import HELLO, NO, of
@@ -199,3 +199,60 @@ def test_names_that_come_and_go_are_bounded() -> None:
 def test_what_a_client_says_that_it_has_is_bounded() -> None:
     with pytest.raises(StreamRefused, match="more than"):
         delta().receive(DeltaRequest(CLUSTER, initial_versions=dict.fromkeys(names(MAX_NAMES + 1), "1"), hello=HELLO))
+
+
+# -- what need not be looked at -------------------------------------------------------------------------------
+
+
+def test_a_yes_makes_nothing_due_on_a_stream_of_one_type() -> None:
+    session, snapshot = delta(), ResourceSnapshot.of(*of(CLUSTER, app="one"))
+    assert session.receive(DeltaRequest(CLUSTER, hello=HELLO))
+    assert not session.settled(snapshot)
+    sent = session.next(snapshot)
+    assert sent is not None
+    assert session.settled(snapshot), "all of one type went out at once"
+    assert not session.receive(DeltaRequest(CLUSTER, nonce=sent.nonce))
+    assert session.settled(snapshot)
+    assert not session.settled(ResourceSnapshot.of(*of(CLUSTER, app="two")))
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        DeltaRequest(CLUSTER, nonce="1", error=NO),
+        DeltaRequest(CLUSTER, nonce="1", subscribe=("app",)),
+        DeltaRequest(CLUSTER, nonce="1", unsubscribe=("app",)),
+        DeltaRequest(CLUSTER, nonce="7"),
+        DeltaRequest(ENDPOINT, subscribe=("app",)),
+        DeltaRequest(UNHEARD),
+    ],
+    ids=["no", "subscribes", "unsubscribes", "answers nothing", "another type", "a type unheard of"],
+)
+def test_whatever_else_it_says_is_looked_at(says: DeltaRequest) -> None:
+    session, snapshot = delta(), ResourceSnapshot.of(*of(CLUSTER, app="one"))
+    session.receive(DeltaRequest(CLUSTER, hello=HELLO))
+    session.next(snapshot)
+    assert session.receive(says)
+    assert not session.settled(snapshot)
+
+
+def test_what_goes_one_by_one_is_asked_for_again() -> None:
+    session, snapshot = delta(), ResourceSnapshot.of(*of(a="one", b="two"))
+    session.receive(DeltaRequest(EXTENSION_CONFIG, ("a", "b"), hello=HELLO))
+    assert session.next(snapshot) is not None
+    assert not session.settled(snapshot)
+    assert session.next(snapshot) is not None
+    assert session.next(snapshot) is None
+    assert session.settled(snapshot)
+
+
+def test_of_several_types_one_may_wait_for_the_answer_of_another() -> None:
+    session = delta()
+    snapshot = ResourceSnapshot.of(*of(CLUSTER, app="one"), *of(LISTENER, ingress="one"))
+    session.receive(DeltaRequest(CLUSTER, hello=HELLO))
+    session.receive(DeltaRequest(LISTENER))
+    clusters = session.next(snapshot)
+    assert clusters is not None
+    assert session.next(snapshot) is None
+    assert session.receive(DeltaRequest(CLUSTER, nonce=clusters.nonce))
+    assert session.next(snapshot) is not None
