@@ -213,8 +213,10 @@ def serve(
 
 
 async def _serve(settings: ServeSettings) -> None:
+    from hfi_cli import collector
     from hfi_cli.runtime import ControlPlane, listening_line
 
     async with ControlPlane(settings) as plane:
+        collector.settle()
         print_raw(listening_line(plane, settings.store.kind))
         await plane.serve()
