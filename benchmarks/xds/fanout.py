@@ -20,6 +20,8 @@ from xds.setting import GO_MISSING, Clients, Setting, changed
 
 NAMES = ("last-ack", "stream-memory", "beside-go")
 _CLUSTER = "fanout"
+#: What replicas tell each other of a change comes a second after it, and is not to run while the peer is measured.
+APART_SECONDS = 2
 
 
 class Fanout:
@@ -80,7 +82,7 @@ class Fanout:
         return float(fetch(f"{self._peer}/acks").body)
 
     def _until_counted(self, name: str, acks: float) -> None:
-        wait_for("the last acknowledgement", lambda: self._acks(name) >= acks or None, every=0.002)
+        wait_for("the last acknowledgement", lambda: self._acks(name) >= acks or None, every=0.01)
 
     def round(self, number: int) -> None:
         """A change at each, in every other round the other one first."""
@@ -89,6 +91,7 @@ class Fanout:
         self._change += 1
         for name in ("hfi", "go") if number % 2 == 0 else ("go", "hfi"):
             self._peer_process.alive()
+            time.sleep(APART_SECONDS)
             before, body = self._acks(name), self._body(self._change)
             began = time.time_ns()
             if name == "hfi":
