@@ -31,7 +31,7 @@ from hfi_xds.errors import StreamRefused
 from hfi_xds.gate import DONE, STOPPING, End, Gate
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.reporting import Reporter
-from hfi_xds.resource_types import label
+from hfi_xds.resource_types import LISTENER, label
 from hfi_xds.session import RequestT, ResponseT, Session
 from hfi_xds.settings import XdsSettings
 from hfi_xds.sidecar_source import SidecarSource
@@ -205,6 +205,9 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
         snapshot, hello = self._shared.source.for_node(node), self._session.hello
         if snapshot is None or hello is None:
             return None
+        if self._session.asked_for(LISTENER):
+            # Who has listeners of its own asks for none, and misses nothing.
+            self._shared.sidecars.say_what_is_missing(hello)
         return self._session.next(self._shared.sidecars.add_to(snapshot, hello))
 
     async def _in_time(self, write: Awaitable[None], node: NodeIdentity) -> bool:
