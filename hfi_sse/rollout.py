@@ -89,8 +89,10 @@ class RolloutRoutes:
         state = self._rollouts.state()
         document = state.document
         if document is None:
-            broken = state.broken.get(ROLLOUT)
-            raise NotReady([broken or "the store has no stable filter module yet"])
+            why = state.broken.get(ROLLOUT)
+            raise NotReady(
+                [f"the rollout document cannot be read: {why}" if why else "the store has no stable filter module yet"]
+            )
         return await self._answer(request, document)
 
     async def start(self, request: Request) -> Response:

@@ -113,5 +113,8 @@ async def test_a_document_that_cannot_be_read_is_the_stores_fault(plane: Plane) 
     written = await plane.store.beside("filter").put("rollout", b"{}")
     await plane.services.filters.reached(written.version)
     status = await plane.client.get(PATH)
-    assert (status.status_code, "stable" in status.json()["reasons"][0]) == (503, True)
-    assert (await plane.client.post(f"{PATH}/pause", json={})).status_code == 502
+    why = "/stable: is required; /generations: is required"
+    assert (status.status_code, status.json()["reasons"]) == (503, [f"the rollout document cannot be read: {why}"])
+    paused = await plane.client.post(f"{PATH}/pause", json={})
+    assert paused.status_code == 502
+    assert paused.json()["detail"] == f"the rollout document in the store cannot be read: {why}"

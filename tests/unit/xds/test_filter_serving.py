@@ -99,7 +99,9 @@ async def test_while_none_is_served_it_is_known_why(setting: Setting) -> None:
     async def told(words: str) -> None:
         await eventually(lambda: words in (setting.serving.trouble or ""), what=f"{words!r}")
 
-    await told("what the store says of filters cannot be read: rollout: ")
+    await told(
+        "what the store says of filters cannot be read: rollout: /stable: is required; /generations: is required"
+    )
     setting.pieces.away = True
     await setting.manifests.put("rollout", rollout.first(pushed.manifest, 1).encode())
     await told("a filter module cannot be served yet: away")
