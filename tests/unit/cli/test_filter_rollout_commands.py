@@ -74,6 +74,24 @@ def test_each_command_asks_for_what_it_says(
     assert "1.4.0, 1 of 4 connected nodes" in done.stdout
 
 
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_start_that_covers_nobody_is_done_with_a_warning(plane: FakePlane, run: Run, output: str) -> None:
+    nobody = status(share=0.0, selector={"labels": {"track": "canary"}})
+    nobody["nodes"]["candidate"] = {"applied": 0, "waiting": 0, "rejected": 0}
+    plane.on("POST", PATH, httpx.Response(200, json=nobody))
+    done = run("-o", output, "filter", "rollout", "start", "--version", "1.4.0", "-l", "track=canary")
+    assert done.exit_code == 0
+    assert done.stderr == (
+        "warning: of the connected nodes none is covered by track=canary: none runs 1.4.0 yet. "
+        "hfi-cli proxy list shows which are connected\n"
+    )
+    assert "warning" not in done.stdout
+    # One that waits is covered.
+    nobody["nodes"]["candidate"]["waiting"] = 1
+    plane.on("POST", PATH, httpx.Response(200, json=nobody))
+    assert run("filter", "rollout", "start", "--version", "1.4.0", "-l", "track=canary").stderr == ""
+
+
 @pytest.mark.parametrize("args", ["", "--share 0", "--share 101", "--selector x"])
 def test_a_start_says_for_whom(plane: FakePlane, run: Run, args: str) -> None:
     assert run("filter", "rollout", "start", "--version", "1", *args.split()).exit_code == 2
