@@ -79,7 +79,12 @@ def live(wanted: bool) -> Iterator[Callable[[Rollout], None]]:
         yield lambda found: console.print(_line(found))
     else:
         with Live(console=console, transient=True, auto_refresh=False) as shown:
-            yield lambda found: shown.update(Group(_facts(found), _bar(found)), refresh=True)
+            yield lambda found: shown.update(_frame(found), refresh=True)
+
+
+def _frame(found: Rollout) -> Group:
+    # A rollout that has ended covers nobody any more: no bar, rather than one of 0/0.
+    return Group(_facts(found), *([_bar(found)] if under_way(found) else []))
 
 
 def _facts(found: Rollout) -> Table:

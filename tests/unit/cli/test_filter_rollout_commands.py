@@ -186,6 +186,14 @@ def test_on_a_terminal_there_is_a_bar(plane: FakePlane, monkeypatch: pytest.Monk
     assert "2/4" in screen.getvalue()
     assert "4/4" in screen.getvalue()
     assert "━" in screen.getvalue()
+    screen.truncate(0)
+    ended = status("completed", applied=0)
+    ended["nodes"]["candidate"] = {"applied": 0, "waiting": 0, "rejected": 0}
+    with rollout_view.live(True) as update:
+        update(ended)  # type: ignore[arg-type]
+    assert "completed" in screen.getvalue()
+    assert "0/0" not in screen.getvalue()
+    assert "━" not in screen.getvalue()
 
 
 @pytest.mark.usefixtures("at_once")
