@@ -85,6 +85,8 @@ def advance(
 ) -> None:
     """To a larger share: 1, 5, 10, 25, 50, 100 % in turn. From 100 %, the candidate becomes the stable module."""
     with connect(ctx, server, output) as session:
+        if share == 0:
+            raise UsageError("--share is what the rollout grows to, above 0; hfi-cli filter rollout rollback ends it")
         _show(session, session.client.advance_rollout(share, resume=resume))
 
 

@@ -182,7 +182,9 @@ def advance(
     rollout = _under_way(document)
     if rollout.state == "paused":
         if not resume:
-            raise RolloutConflict(f"the rollout of {rollout.candidate.version} is paused; resume it to advance it")
+            raise RolloutConflict(
+                f"the rollout of {rollout.candidate.version} is paused: say that it is to resume (advance --resume)"
+            )
         if share is None or share == rollout.share:
             resumed = rollout.model_copy(update={"state": "running", "changed_at_ms": at_ms})
             return document._with(

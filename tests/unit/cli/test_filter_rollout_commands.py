@@ -98,6 +98,12 @@ def test_a_start_says_for_whom(plane: FakePlane, run: Run, args: str) -> None:
     assert plane.requests == []
 
 
+def test_nothing_advances_to_a_share_of_0(plane: FakePlane, run: Run) -> None:
+    done = run("filter", "rollout", "advance", "--share", "0")
+    assert (done.exit_code, plane.requests) == (2, [])
+    assert "above 0; hfi-cli filter rollout rollback ends it" in done.stderr
+
+
 def test_a_refusal_is_told(plane: FakePlane, run: Run) -> None:
     plane.on("POST", PATH + "/advance", refusal(409, "rollout-conflict", "No", "no rollout is under way"))
     done = run("filter", "rollout", "advance")

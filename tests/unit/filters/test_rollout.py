@@ -102,7 +102,7 @@ def test_where_each_way_leads(steps: list[Step], state: str, share: float, stabl
         ([start(), advance(100), advance(100)], "advances to a larger share"),
         ([start(share=0, selector=CANARIES), advance(0)], "of 2 covers track=canary, and advances to a larger share"),
         ([start(selector=CANARIES), advance(5)], "covers 10% and track=canary, and advances to a larger share"),
-        ([start(), pause, advance()], "is paused; resume it"),
+        ([start(), pause, advance()], r"is paused: say that it is to resume \(advance --resume\)"),
         ([start(), pause, pause], "is paused already"),
         ([start(), pause, advance(5, resume=True)], "advances to a larger share"),
         ([start(), back, back], "that of 2 is rolled back"),
