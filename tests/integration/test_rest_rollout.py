@@ -95,6 +95,8 @@ async def test_each_refusal_has_its_status(plane: Plane) -> None:
     assert await status(version="2", percent=10) == 422
     assert await status(version="2", selector={"label": {}}) == 422
     assert await status("/pause", nope=1) == 422
+    wrong = await plane.client.post(f"{PATH}/advance", json={"share": 0})
+    assert wrong.json()["errors"] == [{"pointer": "/share", "detail": "must be greater than 0"}]
     await post(plane, version="2", share=1)
     again = await plane.client.post(PATH, json={"version": "2", "share": 1})
     assert (again.status_code, again.json()["type"]) == (409, "urn:hfi:problem:rollout-conflict")
