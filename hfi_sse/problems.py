@@ -41,7 +41,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     core.SidecarConflict: Kind(409, "version-conflict", "The sidecar document has another version"),
     core.ModuleRefused: Kind(422, "module-refused", "The filter module cannot be added"),
     core.ModuleNotFound: Kind(404, "module-not-found", "There is no such filter module"),
-    core.ModuleConflict: Kind(409, "module-conflict", "The catalogue has that version, or that module, already"),
+    core.ModuleConflict: Kind(409, "module-conflict", "The filter module conflicts with the catalogue"),
     core.RolloutConflict: Kind(409, "rollout-conflict", "The rollout cannot do that now"),
     core.NodeDenied: Kind(403, "node-denied", "The certificate does not name that node"),
     core.StoreUnavailable: Kind(503, "store-unavailable", "The store cannot be reached"),

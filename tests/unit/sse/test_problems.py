@@ -57,7 +57,7 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
         core.ModuleConflict("no"),
         409,
         "module-conflict",
-        {"title": "The catalogue has that version, or that module, already"},
+        {"title": "The filter module conflicts with the catalogue"},
     ),
     (core.RolloutConflict("no"), 409, "rollout-conflict", {"title": "The rollout cannot do that now"}),
     (core.SettingsInvalid("no"), 500, "internal", {}),
