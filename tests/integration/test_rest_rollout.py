@@ -82,6 +82,31 @@ async def test_how_far_it_has_come_among_the_proxies(plane: Plane) -> None:
     }
 
 
+async def test_what_needs_no_body_needs_none(plane: Plane) -> None:
+    """As ``curl -X POST`` asks: without a body, its length or its type."""
+    await post(plane, version="2", share=1)
+    for action, state in (("/advance", "running"), ("/pause", "paused"), ("/rollback", "rolled_back")):
+        bare = plane.client.build_request("POST", PATH + action)
+        del bare.headers["content-length"]
+        answer = await plane.client.send(bare)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["rollout"]["state"] == state
+    # A start says at least of what.
+    bare = plane.client.build_request("POST", PATH)
+    assert (await plane.client.send(bare)).json()["errors"] == [{"pointer": "/version", "detail": "is required"}]
+    unnamed = await plane.client.post(f"{PATH}/advance", content=b"{}")
+    assert (unnamed.status_code, unnamed.json()["detail"].split(";")[0]) == (415, "no content type is given")
+
+    # Chunked, so that no length is announced.
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"reason": 5}'
+
+    chunked = await plane.client.post(
+        f"{PATH}/rollback", content=chunks(), headers={"content-type": "application/json"}
+    )
+    assert chunked.json()["errors"] == [{"pointer": "/reason", "detail": "must be a string"}]
+
+
 async def test_each_refusal_has_its_status(plane: Plane) -> None:
     async def status(action: str = "", **body: Any) -> int:
         return (await plane.client.post(PATH + action, json=body)).status_code
