@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import IntEnum
+from http import HTTPStatus
 from typing import Any
 
 from hfi_core.errors import HfiError, Problem
@@ -44,7 +45,9 @@ class Refused(ClientError):
             for item in members.get("errors", ())
             if isinstance(item, Mapping)
         )
-        super().__init__(f"{self.title}: {self.detail}" if self.detail else self.title)
+        # Of what is not there, both say that it is not, and the detail says what.
+        alone = self.detail if status == HTTPStatus.NOT_FOUND else ""
+        super().__init__(alone or (f"{self.title}: {self.detail}" if self.detail else self.title))
 
 
 class NotDone(HfiError):

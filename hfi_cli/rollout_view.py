@@ -79,7 +79,12 @@ def live(wanted: bool) -> Iterator[Callable[[Rollout], None]]:
         yield lambda found: console.print(_line(found))
     else:
         with Live(console=console, transient=True, auto_refresh=False) as shown:
-            yield lambda found: shown.update(Group(_facts(found), _bar(found)), refresh=True)
+            yield lambda found: shown.update(_frame(found), refresh=True)
+
+
+def _frame(found: Rollout) -> Group:
+    # A rollout that has ended covers nobody any more: no bar, rather than one of 0/0.
+    return Group(_facts(found), *([_bar(found)] if under_way(found) else []))
 
 
 def _facts(found: Rollout) -> Table:
@@ -93,13 +98,14 @@ def _facts(found: Rollout) -> Table:
     row(made, "state", Text(rollout["state"].replace("_", " "), _STYLES.get(rollout["state"], "")))
     if rollout["reason"]:
         row(made, "reason", Text(rollout["reason"], "red"))
-    row(made, "covers", _covers(found))
+    row(made, "covers", covers(found))
     row(made, "attempt", rollout["candidate"]["generation"] - 1)
     row(made, "watched for", f"{words.span(rollout['watchSeconds'] * 1000)}, {rollout['maxErrors']} errors allowed")
     return made
 
 
-def _covers(found: Rollout) -> str:
+def covers(found: Rollout) -> str:
+    """Whom it is for, in words: ``10% of the nodes and track=canary``."""
     rollout = found["rollout"]
     assert rollout is not None
     parts = [words.percentage(rollout["share"]) + " of the nodes"] if rollout["share"] else []
@@ -135,7 +141,7 @@ def _line(found: Rollout) -> str:
         return f"stable {found['stable']['version']}, no rollout"
     state = rollout["state"].replace("_", " ")
     nodes = f", {counts['applied']} of {sum(_each(counts))} nodes" if under_way(found) else ""
-    return f"{rollout['candidate']['version']} {state}, {_covers(found)}{nodes}"
+    return f"{rollout['candidate']['version']} {state}, {covers(found)}{nodes}"
 
 
 def _each(counts: RolloutCounts) -> tuple[int, int, int]:

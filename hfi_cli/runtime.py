@@ -46,7 +46,6 @@ from hfi_xds.credentials import server_credentials
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.server import XdsServer
 from hfi_xds.settings import XdsSettings
-from hfi_xds.source import ResourceSource
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +139,7 @@ class ControlPlane:
         for name, work in (*life.work(shipped), *sidecars.work(), *replicas.work()):
             self._run(name, work)
         del shipped
-        await self._first_snapshot(feed, life.resources, replicas)
+        await self._first_snapshot(feed, life, replicas)
         if certificates is not None:
             self._run("watch of the TLS files", certificates.follow())
 
@@ -163,6 +162,7 @@ class ControlPlane:
             filters=life.filters,
             rollouts=life.rollouts,
             filter_version=life.serving.version,
+            filter_trouble=lambda: life.serving.trouble,
             registry=registry,
             version=version("hfi"),
             stopping=stopping,
@@ -214,16 +214,16 @@ class ControlPlane:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
 
-    async def _first_snapshot(self, feed: Feed, resources: ResourceSource, replicas: ReplicaLife) -> None:
+    async def _first_snapshot(self, feed: Feed, life: ModuleLife, replicas: ReplicaLife) -> None:
         """Wait for the rules, for the module and for what nodes have rejected, but not for ever."""
         try:
             async with asyncio.timeout(FIRST_SNAPSHOT_SECONDS):
                 await feed.reached(0)
-                await resources.ready()
+                await life.resources.ready()
                 await replicas.ready()
         except TimeoutError:
-            trouble = feed.trouble or "no filter module is stable"
-            log.warning("the store has not been read yet (%s); serving all the same, not ready", trouble)
+            trouble = feed.trouble or life.serving.trouble or "what nodes have rejected is not known"
+            log.warning("not everything has been read yet (%s); serving all the same", trouble)
 
 
 def listening_line(plane: ControlPlane, store: StoreKind) -> str:

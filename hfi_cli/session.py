@@ -106,6 +106,13 @@ def complain(message: str, details: Sequence[str] = ()) -> None:
         console.print(Text(f"  {detail}"))
 
 
+def warn(message: str) -> None:
+    """What was done as asked, and is probably not what was meant: on standard error, and no reason for another code."""
+    from rich.text import Text
+
+    err().print(Text.assemble(("warning: ", "bold yellow"), message))
+
+
 def pairs(texts: Sequence[str], option: str) -> dict[str, str]:
     """``k=v`` options, each key once. Raises :class:`~hfi_cli.errors.UsageError`."""
     found: dict[str, str] = {}

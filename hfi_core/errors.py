@@ -122,7 +122,9 @@ class ModuleNotFound(RequestError):
 
     def __init__(self, version: str) -> None:
         self.version = version
-        super().__init__(f"the catalogue has no filter module of version {version!r}")
+        super().__init__(
+            f"the catalogue has no filter module of version {version!r}; hfi-cli filter list shows those that it has"
+        )
 
 
 class ModuleConflict(RequestError):

@@ -54,6 +54,11 @@ async def read_document(request: Request, limit: int) -> Any:
     return documents[0]
 
 
+def has_body(headers: Headers) -> bool:
+    """Whether a request announces a body (RFC 9112, section 6.3); ``curl -X POST`` without data does not."""
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+
+
 async def read_bytes(request: Request, media_type: str, limit: int) -> bytes:
     """The body of a request that holds something of that type, as it is.
 
@@ -61,7 +66,7 @@ async def read_bytes(request: Request, media_type: str, limit: int) -> bytes:
     """
     given = request.headers.get("content-type", "")
     if given.partition(";")[0].strip().lower() != media_type:
-        raise MediaTypeUnsupported(f"the content type is {given or 'not given'!r}; send {media_type}")
+        raise MediaTypeUnsupported(f"{_told(given)}; send {media_type}")
     return await _read_body(request, limit)
 
 
@@ -73,8 +78,12 @@ def _media_type(headers: Headers) -> str:
         (value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"), "utf-8"
     )
     if essence not in {JSON, *YAML_TYPES} or charset not in CHARSETS:
-        raise MediaTypeUnsupported(f"the content type is {given or 'not given'!r}; {_HELP}")
+        raise MediaTypeUnsupported(f"{_told(given)}; {_HELP}")
     return JSON if essence == JSON else YAML
+
+
+def _told(given: str) -> str:
+    return f"the content type is {given!r}" if given else "no content type is given"
 
 
 async def _read_body(request: Request, limit: int) -> bytes:

@@ -28,7 +28,7 @@ from hfi_core.proxies import ProxyRegistry, ProxyStatus
 from hfi_core.replicas.fleet import Membership
 from hfi_sse import params
 from hfi_sse.errors import BodyInvalid, NotReady
-from hfi_sse.media import answer, read_document
+from hfi_sse.media import answer, has_body, read_document
 
 Share = Annotated[float, Field(gt=0, le=100, strict=True)]
 MAX_REASON = 1_024
@@ -89,8 +89,10 @@ class RolloutRoutes:
         state = self._rollouts.state()
         document = state.document
         if document is None:
-            broken = state.broken.get(ROLLOUT)
-            raise NotReady([broken or "the store has no stable filter module yet"])
+            why = state.broken.get(ROLLOUT)
+            raise NotReady(
+                [f"the rollout document cannot be read: {why}" if why else "the store has no stable filter module yet"]
+            )
         return await self._answer(request, document)
 
     async def start(self, request: Request) -> Response:
@@ -119,7 +121,7 @@ class RolloutRoutes:
 
     async def _read(self, request: Request, kind: type[B]) -> B:
         params.only(request, ())
-        document = {} if request.headers.get("content-length") == "0" else await read_document(request, self._max_body)
+        document = await read_document(request, self._max_body) if has_body(request.headers) else {}
         try:
             return kind.model_validate(document)
         except ValidationError as error:

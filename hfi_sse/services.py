@@ -65,7 +65,8 @@ class HttpSettings:
 class Services:
     """Everything behind the HTTP side.
 
-    ``filter_version`` says as which resource version a module is served by xDS.
+    ``filter_version`` says as which resource version a module is served by xDS, and ``filter_trouble`` why none is, in
+    words (None: one is).
     ``fleet`` knows of other replicas; None: there are none.
     ``registry`` is where the application adds its own metrics, so one application a registry.
     ``stopping`` is set by whoever ends the process (:class:`hfi_sse.server.HttpServer` does): every stream
@@ -85,6 +86,7 @@ class Services:
     registry: CollectorRegistry
     version: str
     filter_version: VersionOf
+    filter_trouble: Callable[[], str | None]
     fleet: Membership | None = None
     settings: HttpSettings = field(default_factory=HttpSettings)
     clock: Callable[[], int] = now_ms

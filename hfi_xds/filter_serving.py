@@ -56,11 +56,19 @@ class FilterServing:
         self._built: dict[Assignment, Resource] = {}
         #: What has been complained about, so that it is said once and not with every attempt.
         self._said: set[str] = set()
+        self._trouble = "the store has no stable filter module yet"
 
     def version(self, assignment: Assignment) -> str | None:
         """The version of the resource that serves it; None while it is not served."""
         resource = self._built.get(assignment)
         return resource.version if resource is not None else None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no module is served at all, in words; None once one is: then that goes on, whatever becomes of others."""
+        if self._built:
+            return None
+        return self._trouble if self._filters.current is not None else self._filters.trouble
 
     async def run(self) -> None:
         """For ever; ends only by cancellation."""
@@ -109,6 +117,7 @@ class FilterServing:
         return filter_resource(module, config)
 
     def _complain(self, of: str, what: str) -> None:
+        self._trouble = f"{what}: {of}"
         if of not in self._said:
             self._said.add(of)
             log.error("%s: %s", what, of)

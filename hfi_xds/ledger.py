@@ -102,7 +102,7 @@ class Ledger:
         if contents is None:
             return False
         if error is not None:
-            self._reject(contents, error.message[:MAX_MESSAGE])
+            self._reject(contents, error.words[:MAX_MESSAGE])
             return True
         for name, version in contents:
             self.holds(name, version)

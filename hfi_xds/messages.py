@@ -14,6 +14,14 @@ from hfi_core.snapshot import NodeIdentity
 from hfi_xds.resources import Resource
 
 WILDCARD = "*"
+#: The names of gRPC's status codes, by number.
+CODES = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
+    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+#: Codes that add nothing to the words: one that is not set, and the one that Envoy gives to each of its rejections.
+_SAYS_NOTHING = {CODES.index("OK"), CODES.index("INTERNAL")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +42,14 @@ class Rejection:
 
     code: int
     message: str
+
+    @property
+    def words(self) -> str:
+        """``INVALID_ARGUMENT: no such filter``: the message, and before it the code where that says something."""
+        if self.code in _SAYS_NOTHING:
+            return self.message
+        name = CODES[self.code] if 0 <= self.code < len(CODES) else f"code {self.code}"
+        return f"{name}: {self.message}" if self.message else name
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,10 @@ class Session(Generic[RequestT, ResponseT]):
         """The client's node; None before its first message."""
         return self._hello.node if self._hello else None
 
+    def asked_for(self, type_url: str) -> bool:
+        """Whether the client has said anything of that type on this stream."""
+        return type_url in self._subscriptions
+
     def take_events(self) -> tuple[Event, ...]:
         """What has happened since this was last asked, in order."""
         events = tuple(self._events)

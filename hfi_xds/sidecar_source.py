@@ -8,7 +8,9 @@ Laws:
 3. When it is known that there is nothing to be, that is served: listeners go, then clusters.
 4. Resources are made in a thread, once for each distinct sidecar: the first time costs a second of imports. For each
    wish one is made at a time, so what changed meanwhile is skipped; until then, what was made for it last is served.
-5. A change is served at once, and those that follow it closely together, newest only. While they come without a pause,
+5. Where one of the two things that a sidecar needs is said and nobody says the other, there is nothing to be. Of each
+   node that waits for it this is logged once, with what to do.
+6. A change is served at once, and those that follow it closely together, newest only. While they come without a pause,
    the window grows: else pushing would take the time in which the store's news are read, and what is pushed grow old.
 """
 
@@ -22,7 +24,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hfi_core.sidecars.model import Sidecar, Wish, complete
+from hfi_core.sidecars.model import Sidecar, Wish, complete, missing
 from hfi_xds.messages import Hello
 from hfi_xds.resources import Resource, ResourceSnapshot
 from hfi_xds.sidecar_resources import TYPES, sidecar_resources
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: Distinct sidecars whose resources are kept; they are some 3 KB each, and what is forgotten is made again.
 MAX_BUILT = 4_096
+#: Nodes remembered of which it was logged that they miss something; twice the streams that there may be.
+MAX_MISSED = 20_000
 #: The longest window, while changes come without a pause.
 MAX_DEBOUNCE_SECONDS = 0.5
 #: What everybody is served, of late: one value, or a few while the filter's module changes. Each holds a module.
@@ -72,6 +76,8 @@ class SidecarSource:
         self._whole: OrderedDict[int, _Base] = OrderedDict()
         #: What was answered since something changed last; a sidecar of many addresses is slow to look up.
         self._answers: dict[tuple[int, _Whose], ResourceSnapshot] = {}
+        #: By node id: what was logged as missing there.
+        self._missed: OrderedDict[str, str] = OrderedDict()
         self._followers = Wakes()
 
     def count_coalesced(self, count: Callable[[int], object]) -> None:
@@ -134,6 +140,23 @@ class SidecarSource:
                 self._answers[key] = answer
         return answer
 
+    def say_what_is_missing(self, hello: Hello) -> None:
+        """Log, unless it was before, why this node is served no listener although somebody began to say what it is."""
+        node = hello.node
+        if self._wishes is None or node.cluster in self._unreadable:
+            return
+        field = missing(hello.wish, self._wishes.get(node.cluster))
+        if field is None:
+            self._missed.pop(node.id, None)
+        elif self._missed.get(node.id) != field:
+            _keep(self._missed, node.id, field, MAX_MISSED)
+            log.warning(
+                "node %r gets no listener: neither its metadata nor the sidecar document of its cluster %r says %s. "
+                "Start it with hfi.%s in its node's metadata (hfi-cli bootstrap --minimal --%s), or apply a document "
+                "with spec.%s (hfi-cli sidecar apply)",
+                *(node.id, node.cluster, field, field, field, field),
+            )
+
     def _answer(self, snapshot: ResourceSnapshot, sidecar: Sidecar | None, whose: _Whose) -> ResourceSnapshot:
         if sidecar is None:
             self._last.pop(whose, None)
@@ -191,11 +214,11 @@ class SidecarSource:
         await asyncio.gather(*self._building.values(), return_exceptions=True)
 
 
-def _keep(kept: OrderedDict[K, V], key: K, value: V) -> None:
-    """As the newest of at most :data:`MAX_BUILT`."""
+def _keep(kept: OrderedDict[K, V], key: K, value: V, most: int = MAX_BUILT) -> None:
+    """As the newest of at most so many."""
     kept[key] = value
     kept.move_to_end(key)
-    if len(kept) > MAX_BUILT:
+    if len(kept) > most:
         kept.popitem(last=False)
 
 

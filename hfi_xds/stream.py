@@ -24,7 +24,7 @@ from hfi_xds.gate import DONE, NOT_READY, SILENT, SLOW, STOPPING, UNREADABLE, En
 from hfi_xds.metrics import XdsMetrics
 from hfi_xds.patience import Patience
 from hfi_xds.reporting import Reporter
-from hfi_xds.resource_types import label
+from hfi_xds.resource_types import LISTENER, label
 from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import RequestT, ResponseT, Session
 from hfi_xds.settings import XdsSettings
@@ -182,6 +182,9 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
                 if shared.gate.closed:
                     break
                 snapshot = self._snapshot(self._registered)
+                if self._session.hello is not None and self._session.asked_for(LISTENER):
+                    # Who has listeners of its own asks for none, and misses nothing.
+                    shared.sidecars.say_what_is_missing(self._session.hello)
                 response = None if snapshot is None else self._session.next(snapshot)
                 self._report()
                 if response is None:

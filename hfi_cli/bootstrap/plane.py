@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hfi_cli.bootstrap.settings import ClientTls, Sidecar
 from hfi_core.address import Address
 from hfi_core.modules.filter_config import HTTP_CLUSTER, XDS_CLUSTER
-from hfi_xds.scalars import endpoints, scalar
+from hfi_xds.scalars import endpoints, scalar, socket
 
 ADS = f"""\
 dynamic_resources:
@@ -36,10 +36,11 @@ api_config_source:                           # a stream of its own: your ads_con
 """
 
 SINK = f"""\
-# The filter's metrics (wasmcustom.hfi.*) go to the control plane. A sink sends every stat that this Envoy has, some
-# 10 KB each time for a listener and a cluster, and the control plane drops what is not HFI's. The only way to send
-# less is stats_config.stats_matcher, and that is left out on purpose: Envoy does not create at all what it excludes,
-# so your dashboards would lose it. If nobody reads this Envoy's other stats, add:
+# The filter's metrics (wasmcustom.hfi.*) go to the control plane: hfi-cli metrics shows them, and a rollout of the
+# filter's module sees errors by them. Without it faults are injected all the same. A sink sends every stat that this
+# Envoy has, some 10 KB each time for a listener and a cluster, and the control plane drops what is not HFI's. The only
+# way to send less is stats_config.stats_matcher, and that is left out on purpose: Envoy does not create at all what it
+# excludes, so your dashboards would lose it. If nobody reads this Envoy's other stats, add:
 #   stats_config: {{stats_matcher: {{inclusion_list: {{patterns: [{{prefix: wasmcustom.hfi}}]}}}}}}
 stats_flush_interval: 1s                                 # of all sinks; 5s is enough unless you watch live
 stats_sinks:
@@ -54,17 +55,24 @@ stats_sinks:
 """
 
 
+def admin(of: Sidecar) -> str:
+    """Envoy's own interface, where one is wanted. HFI asks it nothing."""
+    return "" if of.admin is None else f"admin:\n  address: {socket(of.admin)}\n\n"
+
+
 def node(of: Sidecar) -> str:
     """Who this Envoy is: what a policy's selector is compared with."""
-    labels = ", ".join(f"{scalar(key)}: {scalar(value)}" for key, value in sorted(of.labels.items()))
-    return f"""\
-node:
-  id: {scalar(of.node_id)}
-  cluster: {scalar(of.cluster)}
-  metadata:
-    hfi:
-      labels: {{{labels}}}
-"""
+    return f"{who(of)}  metadata:\n    hfi:\n      labels: {labels(of)}\n"
+
+
+def who(of: Sidecar) -> str:
+    """The node without its metadata."""
+    return f"node:\n  id: {scalar(of.node_id)}\n  cluster: {scalar(of.cluster)}\n"
+
+
+def labels(of: Sidecar) -> str:
+    """Its labels, as a mapping in one line."""
+    return "{" + ", ".join(f"{scalar(key)}: {scalar(value)}" for key, value in sorted(of.labels.items())) + "}"
 
 
 def clusters(of: Sidecar) -> str:

@@ -52,7 +52,8 @@ class Sidecar:
     """What one Envoy is to be told. ``http`` and ``xds`` name the control plane, a replica each; ``access_log`` is a
     file, or ``-`` for standard output, and without it there is no access log; without ``bandwidth``, policies have
     none; without ``tls``, the control plane is reached in plaintext. ``listen`` and ``upstream`` may be None only where
-    the control plane says them (:mod:`~hfi_cli.bootstrap.minimal`).
+    the control plane says them (:mod:`~hfi_cli.bootstrap.minimal`). Without ``admin``, Envoy has no interface of its
+    own.
 
     Raises :class:`~hfi_core.errors.SettingsInvalid` when Envoy could not start with it.
     """
@@ -61,7 +62,7 @@ class Sidecar:
     cluster: str
     listen: Address | None
     upstream: Address | None
-    admin: Address
+    admin: Address | None
     http: Sequence[Address]
     xds: Sequence[Address]
     labels: Mapping[str, str] = field(default_factory=dict)

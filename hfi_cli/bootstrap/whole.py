@@ -20,9 +20,7 @@ def sidecar(of: Sidecar) -> str:
 # An Envoy with HFI's filter, in front of one application. Written by: hfi-cli bootstrap
 # Check it with: envoy --mode validate -c FILE
 
-admin:
-  address: {socket(of.admin)}
-
+{plane.admin(of)}\
 {plane.node(of)}
 {plane.ADS}
 {plane.SINK}
@@ -52,7 +50,7 @@ def snippet(of: Sidecar) -> str:
 
 # 1. Who this proxy is. A policy's selector is compared with node.cluster and with these labels.
 {plane.node(of)}
-# 2. The filter's metrics, to the control plane. Leave it out, and HFI works all the same, without metrics.
+# 2. This may be left out.
 {plane.SINK}
 static_resources:
   listeners:

@@ -33,8 +33,14 @@ def bootstrap(
         ),
     ] = None,
     admin: Annotated[
-        str, typer.Option("--admin", metavar="IP:PORT", help="Envoy's own interface; keep it local.")
-    ] = "127.0.0.1:9901",
+        str | None,
+        typer.Option(
+            "--admin",
+            metavar="IP:PORT",
+            help="Envoy's own interface; keep it local. [default: 127.0.0.1:9901, and none with --minimal]",
+            show_default=False,
+        ),
+    ] = None,
     http: Annotated[
         list[str] | None,
         typer.Option(
@@ -96,14 +102,14 @@ def bootstrap(
     with errors_to_exit_codes():
         if minimal and snippet:
             raise UsageError("--minimal and --snippet: one or the other")
-        if listen is None and not minimal:
-            listen = "127.0.0.1:10000"
+        if not minimal:
+            listen, admin = listen or "127.0.0.1:10000", admin or "127.0.0.1:9901"
         sidecar = texts.Sidecar(
             node_id=node_id,
             cluster=cluster,
             listen=None if listen is None else Address.parse(listen),
             upstream=None if upstream is None else Address.parse(upstream),
-            admin=Address.parse(admin),
+            admin=None if admin is None else Address.parse(admin),
             http=[Address.parse(text) for text in http or ["127.0.0.1:8080"]],
             xds=[Address.parse(text) for text in xds or ["127.0.0.1:18000"]],
             labels=pairs(label or (), "--label"),

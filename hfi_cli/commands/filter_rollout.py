@@ -12,7 +12,7 @@ from hfi_cli.answers import Rollout
 from hfi_cli.choices import Output
 from hfi_cli.console import err, json_line, print_raw, show_data
 from hfi_cli.errors import NotDone, NotReachable, UsageError
-from hfi_cli.session import OutputOption, ServerOption, Session, connect, pairs
+from hfi_cli.session import OutputOption, ServerOption, Session, connect, pairs, warn
 
 app = typer.Typer(help="Have proxies run another module: a few at first, then more.", no_args_is_help=True)
 
@@ -64,12 +64,15 @@ def start(
             wanted["cluster"] = cluster
         if not share and not wanted:
             raise UsageError("say for whom: --share PERCENT, --selector KEY=VALUE, or --cluster NAME")
-        _show(
-            session,
-            session.client.start_rollout(
-                version, share=share, selector=wanted or None, watch_seconds=watch_seconds, max_errors=max_errors
-            ),
+        started = session.client.start_rollout(
+            version, share=share, selector=wanted or None, watch_seconds=watch_seconds, max_errors=max_errors
         )
+        _show(session, started)
+        if not any(started["nodes"]["candidate"].values()):
+            warn(
+                f"of the connected nodes none is covered by {rollout_view.covers(started)}: none runs {version} yet. "
+                "hfi-cli proxy list shows which are connected"
+            )
 
 
 @app.command()
@@ -82,6 +85,8 @@ def advance(
 ) -> None:
     """To a larger share: 1, 5, 10, 25, 50, 100 % in turn. From 100 %, the candidate becomes the stable module."""
     with connect(ctx, server, output) as session:
+        if share == 0:
+            raise UsageError("--share is what the rollout grows to, above 0; hfi-cli filter rollout rollback ends it")
         _show(session, session.client.advance_rollout(share, resume=resume))
 
 

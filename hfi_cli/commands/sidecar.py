@@ -56,8 +56,9 @@ def list_(ctx: typer.Context, server: ServerOption = None, output: OutputOption 
         shown = table("CLUSTER", "LISTEN", "UPSTREAM", "VERSION")
         for one in found:
             spec = one["spec"]
-            where = ", ".join(spec["upstream"])
-            row(shown, one["metadata"]["name"], spec["listen"], where, one["metadata"]["version"])
+            # What a document leaves out, each node says of itself.
+            upstream = ", ".join(spec.get("upstream", ())) or None
+            row(shown, one["metadata"]["name"], spec.get("listen"), upstream, one["metadata"]["version"])
         show_table(shown, "No cluster has a sidecar document.")
 
 

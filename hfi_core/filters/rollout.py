@@ -149,8 +149,8 @@ def start(
     """Have some nodes run another module. ``share`` and ``selector`` may be given both; one must be."""
     if (under_way := document.active) is not None:
         raise RolloutConflict(
-            f"a rollout of {under_way.candidate.version} is {under_way.state}, at {percent(under_way.share)}: "
-            "advance it to its end, or roll it back"
+            f"a rollout of {under_way.candidate.version} to {audience(under_way)} is {under_way.state}: advance it to "
+            "its end, or roll it back"
         )
     if module.digest == document.stable.digest:
         raise RolloutConflict(f"{module.version} is the stable module already")
@@ -182,16 +182,20 @@ def advance(
     rollout = _under_way(document)
     if rollout.state == "paused":
         if not resume:
-            raise RolloutConflict(f"the rollout of {rollout.candidate.version} is paused; resume it to advance it")
+            raise RolloutConflict(
+                f"the rollout of {rollout.candidate.version} is paused: say that it is to resume (advance --resume)"
+            )
         if share is None or share == rollout.share:
             resumed = rollout.model_copy(update={"state": "running", "changed_at_ms": at_ms})
-            return document._with(resumed, RolloutEvent(at_ms=at_ms, kind="resumed", detail=f"at {audience(rollout)}"))
+            return document._with(
+                resumed, RolloutEvent(at_ms=at_ms, kind="resumed", detail=f"covers {audience(rollout)}")
+            )
     if share is None and rollout.share >= WHOLE:
         return _complete(document, rollout, at_ms)
     wanted = next(step for step in STEPS if step > rollout.share) if share is None else share
     if wanted <= rollout.share:
         raise RolloutConflict(
-            f"the rollout of {rollout.candidate.version} is at {percent(rollout.share)}, and advances to more; "
+            f"the rollout of {rollout.candidate.version} covers {audience(rollout)}, and advances to a larger share; "
             "to go back, roll it back"
         )
     grown = rollout.model_copy(update={"share": wanted, "state": "running", "changed_at_ms": at_ms})
@@ -204,7 +208,7 @@ def pause(document: RolloutDocument, at_ms: int) -> RolloutDocument:
     if rollout.state == "paused":
         raise RolloutConflict(f"the rollout of {rollout.candidate.version} is paused already")
     paused = rollout.model_copy(update={"state": "paused", "changed_at_ms": at_ms})
-    return document._with(paused, RolloutEvent(at_ms=at_ms, kind="paused", detail=f"at {audience(rollout)}"))
+    return document._with(paused, RolloutEvent(at_ms=at_ms, kind="paused", detail=f"covers {audience(rollout)}"))
 
 
 def roll_back(document: RolloutDocument, at_ms: int, cause: Cause, reason: str) -> RolloutDocument:

@@ -22,6 +22,7 @@ from hfi_core.filters.rollout import Cause, Limits, Rollout, RolloutDocument
 from hfi_core.filters.state import MANIFESTS, ROLLOUT, FilterState
 from hfi_core.following import Follower
 from hfi_core.policy.model import Selector
+from hfi_core.policy.validation import shape_problems
 from hfi_core.store.protocol import Store
 
 log = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ class RolloutService:
             try:
                 document = RolloutDocument.model_validate_json(entry.value)
             except ValidationError as error:
-                raise StoreError(f"the rollout document in the store cannot be read: {error}") from error
+                problems = "; ".join(map(str, shape_problems(error)))
+                raise StoreError(f"the rollout document in the store cannot be read: {problems}") from error
             changed = change(document)
             try:
                 written = await self._store.put(ROLLOUT, changed.encode(), expected=entry.version)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollout import RolloutDocument
+from hfi_core.policy.validation import shape_problems
 from hfi_core.store.protocol import Entry
 
 #: What a manifest's key begins with; its version follows.
@@ -50,7 +51,7 @@ class FilterState:
                     continue
                 manifest = Manifest.model_validate_json(entry.value)
             except ValidationError as error:
-                broken[entry.key] = str(error)
+                broken[entry.key] = "; ".join(map(str, shape_problems(error)))
                 continue
             if MANIFESTS + manifest.version == entry.key:
                 modules[manifest.version] = manifest

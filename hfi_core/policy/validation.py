@@ -37,10 +37,15 @@ def _location(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     return location[:-1] if location and location[-1] == "[key]" else location
 
 
+def _worded(message: str) -> str:
+    # Documents have fields and not inputs: "Input should be greater than 0".
+    return message.replace("Input should be", "must be", 1)
+
+
 def shape_problems(error: ValidationError) -> tuple[Problem, ...]:
     """What pydantic found, as problems with pointers; the engine's own wording where there is one."""
     return tuple(
-        Problem(pointer(_location(item["loc"])), _DETAILS.get(item["type"], item["msg"]))
+        Problem(pointer(_location(item["loc"])), _DETAILS.get(item["type"]) or _worded(item["msg"]))
         for item in error.errors(include_url=False, include_context=False, include_input=False)
     )
 

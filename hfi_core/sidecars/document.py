@@ -8,10 +8,18 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StrictBool,
+    StrictStr,
+    ValidationError,
+    model_validator,
+)
 
 from hfi_core.errors import DocumentUnreadable, Problem, SettingsInvalid, SidecarInvalid
-from hfi_core.policy.base import ApiDocument, Document, check
+from hfi_core.policy.base import ApiDocument, Document, check, given
 from hfi_core.policy.documents import parse_json
 from hfi_core.policy.model import Metadata
 from hfi_core.policy.validation import shape_problems
@@ -40,14 +48,28 @@ def _listed(value: Any) -> Any:
 
 
 class SidecarSpec(Document):
-    """What it says. ``upstream`` may be written as one address."""
+    """What it says. ``upstream`` may be written as one address.
 
-    listen: Annotated[StrictStr, AfterValidator(_checked(listen_address))]
-    upstream: Annotated[tuple[StrictStr, ...], BeforeValidator(_listed), AfterValidator(_checked(upstream_addresses))]
+    One of ``listen`` and ``upstream`` may be left to the node itself; a document with neither would make no sidecar.
+    """
+
+    listen: Annotated[StrictStr, AfterValidator(_checked(listen_address))] | None = None
+    upstream: (
+        Annotated[tuple[StrictStr, ...], BeforeValidator(_listed), AfterValidator(_checked(upstream_addresses))] | None
+    ) = None
     access_log: Annotated[Annotated[StrictStr, AfterValidator(_checked(log_path))] | None, Field(alias="accessLog")] = (
         None
     )
     bandwidth: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _says_where_or_for_whom(self) -> Self:
+        check(
+            len(given(self, ("listen", "upstream"))) > 0,
+            "needs listen, upstream or both; what it leaves out, each node's metadata has to say (hfi.listen, "
+            "hfi.upstream)",
+        )
+        return self
 
 
 class SidecarDocument(ApiDocument):
@@ -75,7 +97,12 @@ class SidecarDocument(ApiDocument):
     def wish(self) -> Wish:
         """What it says of the sidecars of its cluster."""
         spec = self.spec
-        return Wish(listen_address(spec.listen), upstream_addresses(spec.upstream), spec.access_log, spec.bandwidth)
+        return Wish(
+            None if spec.listen is None else listen_address(spec.listen),
+            None if spec.upstream is None else upstream_addresses(spec.upstream),
+            spec.access_log,
+            spec.bandwidth,
+        )
 
     def document(self, version: int | None) -> dict[str, Any]:
         """The document as JSON values, carrying that version."""

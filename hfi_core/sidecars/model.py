@@ -41,6 +41,18 @@ class Wish:
 NOTHING = Wish()
 
 
+def missing(own: Wish, document: Wish | None) -> str | None:
+    """Which field nobody says, where somebody wants a sidecar: ``listen`` or ``upstream``.
+
+    None: there is one to be, or none is wanted. Nearly every node wants none: its bootstrap is whole.
+    """
+    other = document or NOTHING
+    listen, upstream = own.listen or other.listen, own.upstream or other.upstream
+    if (listen is None) == (upstream is None):
+        return None
+    return "listen" if listen is None else "upstream"
+
+
 def complete(own: Wish, document: Wish | None) -> Sidecar | None:
     """What a node is to be: by its own word first, and by its cluster's document where it says nothing.
 

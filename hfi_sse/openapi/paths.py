@@ -107,7 +107,7 @@ def paths() -> Json:
             "post": _rollout("advanceRollout", "To the next share; from 100 % to the end", "RolloutAdvance")
         },
         "/v1/filters/rollout/pause": {
-            "post": _rollout("pauseRollout", "Let nobody advance it; the body is an empty object", "RolloutPause")
+            "post": _rollout("pauseRollout", "Let nobody advance it; an empty object, or no body", "RolloutPause")
         },
         "/v1/filters/rollout/rollback": {
             "post": _rollout("rollBackRollout", "Back to the stable module", "RolloutRollBack")
@@ -229,7 +229,8 @@ def _rollout(name: str, summary: str, body: str, *more: int) -> Json:
     return {
         "operationId": name,
         "summary": summary,
-        "requestBody": {"required": True, "content": content(ref(body), *BOTH)},
+        # A start says at least of which module; the others may say nothing.
+        "requestBody": {"required": body == "RolloutStart", "content": content(ref(body), *BOTH)},
         "responses": {
             "200": response("As it is then", content(ref("Rollout"), *BOTH)),
             **problems(400, *more, 409, 413, 415, 422, 502, 503),

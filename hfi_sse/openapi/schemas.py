@@ -8,6 +8,7 @@ from hfi_core.policy.model import Policy
 from hfi_core.sidecars.document import SidecarDocument
 from hfi_sse.explain import Question
 from hfi_sse.openapi.parts import BOOLEAN, INTEGER, NUMBER, SCHEMAS, TEXT, VERSION, Json, obj, ref
+from hfi_sse.openapi.sidecars import complete_schema
 from hfi_sse.rollout import AdvanceRequest, RollBackRequest, StartRequest
 
 #: What ``explain`` says of one rule.
@@ -28,6 +29,7 @@ def schemas() -> Json:
     schemas["Policy"]["properties"]["status"] = obj(
         {"appliedAtMs": INTEGER, "expiresAtMs": INTEGER}, description="Written by the server; ignored on input."
     )
+    complete_schema(schemas["SidecarSpec"])
     # The model takes what its own normaliser makes of these three forms.
     schemas["Question"]["properties"]["headers"] = {
         "oneOf": [

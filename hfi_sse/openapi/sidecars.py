@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from hfi_sse.media import JSON, YAML
-from hfi_sse.openapi.parts import Json, content, in_path, obj, operation, problems, query, ref, response
+from hfi_sse.openapi.parts import TEXT, Json, content, in_path, obj, operation, problems, query, ref, response
 
 BOTH = (JSON, YAML)
+
+
+def complete_schema(spec: Json) -> None:
+    """Add to ``SidecarSpec`` what its model checks as a whole, and the short form that its normaliser takes."""
+    spec["anyOf"] = [{"required": ["listen"]}, {"required": ["upstream"]}]
+    spec["properties"]["upstream"]["anyOf"].append(TEXT)
 
 
 def sidecar_paths() -> Json:

@@ -46,7 +46,7 @@ PRINTED = {
     "sidecar": sidecar(DOCUMENTED),
     "snippet": snippet(DOCUMENTED),
     "access-log": sidecar(replace(DOCUMENTED, access_log="-")),
-    "minimal": minimal(DOCUMENTED),
+    "minimal": minimal(replace(DOCUMENTED, admin=None)),
 }
 
 
@@ -70,6 +70,14 @@ async def test_envoy_accepts_unusual_ones_too(tmp_path: Path, text: object, tls:
     files = ClientTls(*(str(tmp_path / name) for name in ("ca.pem", "n1.pem", "n1-key.pem")))
     file = tmp_path / "bootstrap.yaml"
     file.write_text(text(replace(UNUSUAL, tls=files) if tls else UNUSUAL))  # type: ignore[operator]
+    code, told = await validate(file)
+    assert code == 0, told
+
+
+@pytest.mark.envoy
+async def test_envoy_accepts_one_that_says_nothing_of_itself(tmp_path: Path) -> None:
+    file = tmp_path / "bootstrap.yaml"
+    file.write_text(minimal(replace(DOCUMENTED, listen=None, upstream=None, admin=None)))
     code, told = await validate(file)
     assert code == 0, told
 

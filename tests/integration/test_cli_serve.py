@@ -18,9 +18,13 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from hfi_cli.client import HfiClient
+from hfi_cli.errors import Refused
+from hfi_core.filters import rollout
+from hfi_core.filters.manifest import Manifest
 from tests.support.control_plane import CLI
-from tests.support.etcd import EtcdFactory, require_etcd
+from tests.support.etcd import Etcd, EtcdFactory, require_etcd
 from tests.support.policies import policy
+from tests.support.waiting import eventually
 
 END_SECONDS = 30
 
@@ -148,6 +152,28 @@ def test_on_an_etcd_of_yours(tmp_path: Path, etcd_factory: EtcdFactory) -> None:
         assert running.end() == 0
         for line in running.told().splitlines():
             json.loads(line)
+
+
+async def test_a_replica_that_serves_no_filter_module_is_not_ready_and_says_why(tmp_path: Path, etcd: Etcd) -> None:
+    def reasons(served: Served) -> list[str]:
+        with HfiClient(served.url) as client:
+            try:
+                client.health(ready=True)
+            except Refused as refused:
+                return list(refused.members["reasons"])
+        return []
+
+    etcd.ctl("put", "/hfi/filter/rollout", "{")
+    with serving(tmp_path, "--store", "etcd", "--etcd", etcd.endpoint) as served:
+        [reason] = reasons(served)
+        assert reason.startswith("filter: no module is served: what the store says of filters cannot be read: rollout")
+        with grpc.insecure_channel(served.xds) as channel:
+            answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
+        assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        assert "Traceback" not in served.told()
+        shipped = Manifest.model_validate_json(etcd.ctl("get", "--prefix", "--print-value-only", "/hfi/filter/module/"))
+        etcd.ctl("put", "/hfi/filter/rollout", rollout.first(shipped, 1).encode().decode())
+        await eventually(lambda: reasons(served) == [], within=30, what="that it is ready")
 
 
 @pytest.mark.parametrize("which", ["--http", "--xds"])

@@ -40,6 +40,9 @@ def test_the_life_of_a_document(plane: Served) -> None:
     # What is printed can be applied.
     assert hfi(plane, "sidecar", "apply", "-f", "-", given=got.stdout).returncode == 0
     assert hfi(plane, "sidecar", "list", "-o", "json").stdout.startswith("[")
+    half = yaml.safe_dump({**sidecar("life"), "spec": {"listen": "127.0.0.1:10000"}})
+    assert hfi(plane, "sidecar", "apply", "-f", "-", given=half).returncode == 0
+    assert hfi(plane, "sidecar", "list").stdout.splitlines()[1].split()[:3] == ["life", "127.0.0.1:10000", "-"]
     assert hfi(plane, "sidecar", "delete", "life").stdout.startswith("sidecar life deleted (version ")
     missing = hfi(plane, "sidecar", "get", "life")
     assert (missing.returncode, "no sidecar document" in missing.stderr) == (1, True)

@@ -56,6 +56,7 @@ async def client(engine: RuleEngine) -> AsyncIterator[httpx.AsyncClient]:
         filters=filters,
         rollouts=RolloutService(store.beside("filter"), filters),
         filter_version=lambda assignment: None,
+        filter_trouble=lambda: None,
         registry=registry,
         version="test",
     )

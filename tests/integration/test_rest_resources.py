@@ -53,6 +53,17 @@ async def test_not_ready_before_the_store_has_been_read() -> None:
         assert (await plane.client.post("/v1/explain", json={"path": "/"})).status_code == 503
 
 
+async def test_not_ready_while_no_filter_module_is_served() -> None:
+    why = ["the store has no stable filter module yet"]
+    async with running(filter_trouble=lambda: next(iter(why), None)) as plane:
+        refused = await plane.client.get("/v1/health?ready")
+        assert (refused.status_code, refused.json()["reasons"]) == (503, [f"filter: no module is served: {why[0]}"])
+        live = await plane.client.get("/v1/health")
+        assert (live.status_code, live.json()["ready"]) == (200, False)
+        why.clear()
+        assert (await plane.client.get("/v1/health?ready")).status_code == 200
+
+
 async def test_metrics_as_json(plane: Plane) -> None:
     version = await plane.apply("shop")
     counters = {

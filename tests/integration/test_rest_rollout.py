@@ -82,6 +82,31 @@ async def test_how_far_it_has_come_among_the_proxies(plane: Plane) -> None:
     }
 
 
+async def test_what_needs_no_body_needs_none(plane: Plane) -> None:
+    """As ``curl -X POST`` asks: without a body, its length or its type."""
+    await post(plane, version="2", share=1)
+    for action, state in (("/advance", "running"), ("/pause", "paused"), ("/rollback", "rolled_back")):
+        bare = plane.client.build_request("POST", PATH + action)
+        del bare.headers["content-length"]
+        answer = await plane.client.send(bare)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["rollout"]["state"] == state
+    # A start says at least of what.
+    bare = plane.client.build_request("POST", PATH)
+    assert (await plane.client.send(bare)).json()["errors"] == [{"pointer": "/version", "detail": "is required"}]
+    unnamed = await plane.client.post(f"{PATH}/advance", content=b"{}")
+    assert (unnamed.status_code, unnamed.json()["detail"].split(";")[0]) == (415, "no content type is given")
+
+    # Chunked, so that no length is announced.
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b'{"reason": 5}'
+
+    chunked = await plane.client.post(
+        f"{PATH}/rollback", content=chunks(), headers={"content-type": "application/json"}
+    )
+    assert chunked.json()["errors"] == [{"pointer": "/reason", "detail": "must be a string"}]
+
+
 async def test_each_refusal_has_its_status(plane: Plane) -> None:
     async def status(action: str = "", **body: Any) -> int:
         return (await plane.client.post(PATH + action, json=body)).status_code
@@ -95,6 +120,8 @@ async def test_each_refusal_has_its_status(plane: Plane) -> None:
     assert await status(version="2", percent=10) == 422
     assert await status(version="2", selector={"label": {}}) == 422
     assert await status("/pause", nope=1) == 422
+    wrong = await plane.client.post(f"{PATH}/advance", json={"share": 0})
+    assert wrong.json()["errors"] == [{"pointer": "/share", "detail": "must be greater than 0"}]
     await post(plane, version="2", share=1)
     again = await plane.client.post(PATH, json={"version": "2", "share": 1})
     assert (again.status_code, again.json()["type"]) == (409, "urn:hfi:problem:rollout-conflict")
@@ -113,5 +140,8 @@ async def test_a_document_that_cannot_be_read_is_the_stores_fault(plane: Plane) 
     written = await plane.store.beside("filter").put("rollout", b"{}")
     await plane.services.filters.reached(written.version)
     status = await plane.client.get(PATH)
-    assert (status.status_code, "stable" in status.json()["reasons"][0]) == (503, True)
-    assert (await plane.client.post(f"{PATH}/pause", json={})).status_code == 502
+    why = "/stable: is required; /generations: is required"
+    assert (status.status_code, status.json()["reasons"]) == (503, [f"the rollout document cannot be read: {why}"])
+    paused = await plane.client.post(f"{PATH}/pause", json={})
+    assert paused.status_code == 502
+    assert paused.json()["detail"] == f"the rollout document in the store cannot be read: {why}"

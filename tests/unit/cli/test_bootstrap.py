@@ -167,9 +167,13 @@ def test_a_minimal_one_is_a_node_and_the_control_plane() -> None:
     ads = {"ads": {}, "resource_api_version": "V3"}
     assert config["dynamic_resources"].pop("ads_config")["api_type"] == "DELTA_GRPC"
     assert config["dynamic_resources"] == {"cds_config": ads, "lds_config": ads}
-    # What is not said, the control plane says.
-    silent = yaml.safe_load(minimal(made(listen=None, upstream=None)))
-    assert silent["node"]["metadata"]["hfi"] == {"labels": {}}
+    # Of the rest each has its reason (docs/xds.md), and there is nothing else.
+    report = {"stats_flush_interval", "stats_sinks"}
+    assert set(config) == {"admin", "node", "dynamic_resources", "static_resources", *report}
+    # What is not said, the control plane says; and HFI asks an Envoy's own interface nothing.
+    silent = yaml.safe_load(minimal(made(listen=None, upstream=None, admin=None)))
+    assert silent["node"] == {"id": "checkout-1", "cluster": "checkout"}
+    assert config.keys() - silent.keys() == {"admin"}
 
 
 @pytest.mark.parametrize("text", [sidecar, snippet])
@@ -255,10 +259,10 @@ def test_the_defaults_are_the_documented_addresses(run: Run) -> None:
     assert run(*args, "--snippet").stdout == snippet(made())
     assert run(*args, "--access-log", "-").stdout == sidecar(made(access_log="-"))
     assert run(*args, "--no-bandwidth").stdout == sidecar(made(bandwidth=False))
-    assert run(*args, "--minimal").stdout == minimal(made(listen=None))
+    assert run(*args, "--minimal").stdout == minimal(made(listen=None, admin=None))
     who = args[:5]
-    assert run(*who, "--minimal").stdout == minimal(made(listen=None, upstream=None))
-    assert run(*who, "--minimal", "--listen", "[::1]:1").stdout == minimal(
+    assert run(*who, "--minimal").stdout == minimal(made(listen=None, upstream=None, admin=None))
+    assert run(*who, "--minimal", "--listen", "[::1]:1", "--admin", "127.0.0.1:9901").stdout == minimal(
         made(listen=Address("::1", 1), upstream=None)
     )
 

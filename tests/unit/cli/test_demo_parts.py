@@ -134,16 +134,16 @@ def test_what_is_measured_in_words(
     ("server", "option"), [("http://127.0.0.1:8080", ""), ("http://127.0.0.1:9", " --server http://127.0.0.1:9")]
 )
 def test_what_to_try_next_works_with_the_chosen_ports(
-    capsys: pytest.CaptureFixture[str], server: str, option: str, monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str], server: str, option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(sys, "argv", [".venv/bin/hfi-cli"])
-    address = Address("127.0.0.1", 4)
-    show.places(show.Places(server, address, address, Address("127.0.0.1", 5), address, "/tmp/envoy.log"))
+    address, log = Address("127.0.0.1", 4), str(tmp_path / "envoy.log")
+    show.places(show.Places(server, address, address, Address("127.0.0.1", 5), address, log))
     shown = capsys.readouterr().out
     assert f"  .venv/bin/hfi-cli{option} proxy list" in shown
     assert "curl -i http://127.0.0.1:5/payments" in shown
     monkeypatch.setattr(sys, "argv", ["pytest"])
-    show.places(show.Places(server, address, address, address, address, "/tmp/envoy.log"))
+    show.places(show.Places(server, address, address, address, address, log))
     assert f"  hfi-cli{option} metrics" in capsys.readouterr().out
 
 

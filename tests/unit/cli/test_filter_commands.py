@@ -55,7 +55,7 @@ def test_push_of_what_cannot_be_read_asks_nobody(plane: FakePlane, run: Run, tmp
 
 def test_a_refusal_says_every_reason(plane: FakePlane, run: Run, file: str) -> None:
     reasons = ["it speaks no version of proxy-wasm", "it imports env.open"]
-    refused = refusal(422, "module-refused", "The filter module is not taken", "; ".join(reasons), reasons=reasons)
+    refused = refusal(422, "module-refused", "The filter module cannot be added", "; ".join(reasons), reasons=reasons)
     plane.on("PUT", "/v1/filters/1", refused)
     done = run("filter", "push", file, "--version", "1")
     assert done.exit_code == 1

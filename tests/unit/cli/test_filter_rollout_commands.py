@@ -74,10 +74,34 @@ def test_each_command_asks_for_what_it_says(
     assert "1.4.0, 1 of 4 connected nodes" in done.stdout
 
 
+@pytest.mark.parametrize("output", ["table", "json"])
+def test_a_start_that_covers_nobody_is_done_with_a_warning(plane: FakePlane, run: Run, output: str) -> None:
+    nobody = status(share=0.0, selector={"labels": {"track": "canary"}})
+    nobody["nodes"]["candidate"] = {"applied": 0, "waiting": 0, "rejected": 0}
+    plane.on("POST", PATH, httpx.Response(200, json=nobody))
+    done = run("-o", output, "filter", "rollout", "start", "--version", "1.4.0", "-l", "track=canary")
+    assert done.exit_code == 0
+    assert done.stderr == (
+        "warning: of the connected nodes none is covered by track=canary: none runs 1.4.0 yet. "
+        "hfi-cli proxy list shows which are connected\n"
+    )
+    assert "warning" not in done.stdout
+    # One that waits is covered.
+    nobody["nodes"]["candidate"]["waiting"] = 1
+    plane.on("POST", PATH, httpx.Response(200, json=nobody))
+    assert run("filter", "rollout", "start", "--version", "1.4.0", "-l", "track=canary").stderr == ""
+
+
 @pytest.mark.parametrize("args", ["", "--share 0", "--share 101", "--selector x"])
 def test_a_start_says_for_whom(plane: FakePlane, run: Run, args: str) -> None:
     assert run("filter", "rollout", "start", "--version", "1", *args.split()).exit_code == 2
     assert plane.requests == []
+
+
+def test_nothing_advances_to_a_share_of_0(plane: FakePlane, run: Run) -> None:
+    done = run("filter", "rollout", "advance", "--share", "0")
+    assert (done.exit_code, plane.requests) == (2, [])
+    assert "above 0; hfi-cli filter rollout rollback ends it" in done.stderr
 
 
 def test_a_refusal_is_told(plane: FakePlane, run: Run) -> None:
@@ -168,6 +192,14 @@ def test_on_a_terminal_there_is_a_bar(plane: FakePlane, monkeypatch: pytest.Monk
     assert "2/4" in screen.getvalue()
     assert "4/4" in screen.getvalue()
     assert "━" in screen.getvalue()
+    screen.truncate(0)
+    ended = status("completed", applied=0)
+    ended["nodes"]["candidate"] = {"applied": 0, "waiting": 0, "rejected": 0}
+    with rollout_view.live(True) as update:
+        update(ended)  # type: ignore[arg-type]
+    assert "completed" in screen.getvalue()
+    assert "0/0" not in screen.getvalue()
+    assert "━" not in screen.getvalue()
 
 
 @pytest.mark.usefixtures("at_once")

@@ -97,4 +97,4 @@ async def test_a_store_that_is_away_does_not_hold_it_up_for_ever(
     monkeypatch.setattr(runtime, "FIRST_SNAPSHOT_SECONDS", 0.05)
     async with ControlPlane(SETTINGS) as plane:
         assert plane.http.port
-    assert "has not been read yet (etcd is away)" in caplog.text
+    assert "not everything has been read yet (etcd is away)" in caplog.text

@@ -14,6 +14,7 @@ from hfi_core.filters.rollout import MAX_EVENTS, Limits, Rollout, RolloutDocumen
 from hfi_core.policy.model import Selector
 from hfi_core.snapshot import NodeIdentity
 
+CANARIES = Selector(labels={"track": "canary"})
 Step = Callable[[RolloutDocument], RolloutDocument]
 
 
@@ -90,16 +91,20 @@ def test_where_each_way_leads(steps: list[Step], state: str, share: float, stabl
         ([advance()], "no rollout is under way$"),
         ([pause], "no rollout is under way"),
         ([back], "no rollout is under way"),
-        ([start(), start("3")], "a rollout of 2 is running, at 10%"),
-        ([start(), pause, start("3")], "a rollout of 2 is paused"),
+        ([start(), start("3")], "a rollout of 2 to 10% is running"),
+        ([start(), pause, start("3")], "a rollout of 2 to 10% is paused"),
+        ([start(share=0, selector=CANARIES), start("3")], "a rollout of 2 to track=canary is running"),
+        ([start(selector=CANARIES), start("3")], "a rollout of 2 to 10% and track=canary is running"),
         ([start("1")], "1 is the stable module already"),
         ([start(share=0)], "a share above 0, or a selector"),
-        ([start(), advance(10)], "is at 10%, and advances to more"),
-        ([start(), advance(5)], "advances to more"),
-        ([start(), advance(100), advance(100)], "advances to more"),
-        ([start(), pause, advance()], "is paused; resume it"),
+        ([start(), advance(10)], "covers 10%, and advances to a larger share"),
+        ([start(), advance(5)], "advances to a larger share"),
+        ([start(), advance(100), advance(100)], "advances to a larger share"),
+        ([start(share=0, selector=CANARIES), advance(0)], "of 2 covers track=canary, and advances to a larger share"),
+        ([start(selector=CANARIES), advance(5)], "covers 10% and track=canary, and advances to a larger share"),
+        ([start(), pause, advance()], r"is paused: say that it is to resume \(advance --resume\)"),
         ([start(), pause, pause], "is paused already"),
-        ([start(), pause, advance(5, resume=True)], "advances to more"),
+        ([start(), pause, advance(5, resume=True)], "advances to a larger share"),
         ([start(), back, back], "that of 2 is rolled back"),
         ([start(), back, advance()], "no rollout is under way"),
         ([start(), advance(100), advance(), back], "that of 2 is completed"),
@@ -170,11 +175,20 @@ def test_what_happened_is_told_and_the_oldest_forgotten() -> None:
         *("stable", "started", "advanced", "paused", "resumed", "rolled_back")
     ]
     assert document.events[-1].cause == "errors"
-    assert document.events[-1].detail == "2 to 1: because"
-    assert document.events[1].detail == "2 to 10%, attempt 1; stable is 1"
+    assert [event.detail for event in document.events[1:]] == [
+        *("2 to 10%, attempt 1; stable is 1", "to 25%", "covers 25%", "covers 25%", "2 to 1: because")
+    ]
     for number in range(MAX_EVENTS):
         document = back(start(identity=f"r{number}")(document))
     assert len(document.events) == MAX_EVENTS
+
+
+def test_of_a_rollout_by_selector_it_is_told_whom_that_covers() -> None:
+    document = after(start(share=0, selector=CANARIES), pause, advance(resume=True), advance())
+    assert [event.detail for event in document.events[1:]] == [
+        "2 to track=canary, attempt 1; stable is 1",
+        *("covers track=canary", "covers track=canary", "to 1% and track=canary"),
+    ]
 
 
 def test_limits_are_kept_with_the_rollout() -> None:

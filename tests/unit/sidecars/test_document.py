@@ -7,7 +7,7 @@ import pytest
 from hfi_core.address import Address
 from hfi_core.errors import SidecarInvalid
 from hfi_core.sidecars.document import SidecarDocument, Sidecars, decode, encode
-from hfi_core.sidecars.model import NOTHING, Sidecar, Wish, complete
+from hfi_core.sidecars.model import NOTHING, Sidecar, Wish, complete, missing
 from hfi_core.store.protocol import Entry
 
 HERE, THERE = Address("127.0.0.1", 10000), Address("127.0.0.1", 9000)
@@ -29,12 +29,24 @@ def test_a_document_is_a_wish() -> None:
     assert SidecarDocument.of(more).wish == Wish(HERE, apps, "-", False)
 
 
+@pytest.mark.parametrize(("left_out", "wish"), [("listen", Wish(upstream=(THERE,))), ("upstream", Wish(listen=HERE))])
+def test_a_document_may_leave_one_of_the_two_to_the_node(left_out: str, wish: Wish) -> None:
+    document = sidecar()
+    del document["spec"][left_out]
+    read = SidecarDocument.of(document)
+    assert read.wish == wish
+    assert decode(entry("checkout", encode(read))) == read
+    assert left_out not in read.document(1)["spec"]
+    assert SidecarDocument.of(sidecar(**{left_out: None})).wish == wish
+
+
 @pytest.mark.parametrize(
     ("spec", "pointer", "words"),
     [
         ({"listen": "localhost:1"}, "/spec/listen", "IP addresses only"),
         ({"listen": "10000"}, "/spec/listen", "HOST:PORT"),
         ({"listen": 10000}, "/spec/listen", "string"),
+        ({"listen": None, "upstream": None, "bandwidth": False}, "/spec", "needs listen, upstream or both"),
         ({"upstream": "app:0"}, "/spec/upstream", "above 0"),
         ({"upstream": []}, "/spec/upstream", "1 to 64"),
         ({"upstream": ["app:1", "127.0.0.1:1"]}, "/spec/upstream", "mixes"),
@@ -53,12 +65,20 @@ def test_what_is_wrong_is_said_where_it_is(spec: dict[str, Any], pointer: str, w
 
 def test_every_problem_is_said_at_once() -> None:
     with pytest.raises(SidecarInvalid) as refused:
-        SidecarDocument.of({"kind": "Sidecar", "metadata": {"name": "A b"}, "spec": {"listen": "x"}, "more": 1})
+        SidecarDocument.of(
+            {
+                "kind": "Sidecar",
+                "metadata": {"name": "A b"},
+                "spec": {"listen": "x", "upstream": [], "bandwidth": "no"},
+                "more": 1,
+            }
+        )
     assert {problem.pointer for problem in refused.value.problems} == {
         "/apiVersion",
         "/metadata/name",
         "/spec/listen",
         "/spec/upstream",
+        "/spec/bandwidth",
         "/more",
     }
 
@@ -100,3 +120,19 @@ OWN, OTHER = Wish(HERE, (THERE,)), Wish(THERE, (HERE,), "-", False)
 )
 def test_a_nodes_own_word_comes_first(own: Wish, document: Wish | None, expected: Sidecar | None) -> None:
     assert complete(own, document) == expected
+
+
+@pytest.mark.parametrize(
+    ("own", "document", "expected"),
+    [
+        (Wish(listen=HERE), None, "upstream"),
+        (Wish(listen=HERE), Wish(listen=THERE), "upstream"),
+        (NOTHING, Wish(upstream=(THERE,)), "listen"),
+        (Wish(listen=HERE), Wish(upstream=(THERE,)), None),
+        # Nobody wants a sidecar, and so nobody misses anything.
+        (NOTHING, None, None),
+        (Wish(access_log="-", bandwidth=False), None, None),
+    ],
+)
+def test_what_a_node_misses(own: Wish, document: Wish | None, expected: str | None) -> None:
+    assert missing(own, document) == expected

@@ -78,6 +78,7 @@ async def running(
     follow: bool = True,
     clock: Callable[[], int] = now_ms,
     explainer: Any = None,
+    filter_trouble: Callable[[], str | None] = lambda: None,
 ) -> AsyncIterator[Plane]:
     """A plane that serves. ``follow=False``: the feed has read nothing, and nobody has it read."""
     kept = MemoryStore() if store is None else store
@@ -104,6 +105,7 @@ async def running(
         filters=filters,
         rollouts=RolloutService(manifests, filters, clock),
         filter_version=lambda assignment: assignment.digest,
+        filter_trouble=filter_trouble,
         registry=CollectorRegistry(),
         version="1.2.3",
         settings=settings or HttpSettings(),

@@ -98,6 +98,17 @@ async def test_what_is_taken_of_a_rollout_is_what_is_described(
     assert (answer.status_code == 422) != right
 
 
+def test_only_a_start_needs_a_body() -> None:
+    paths = document("1.2.3")["paths"]
+    needed = {path: item["post"]["requestBody"]["required"] for path, item in paths.items() if "/rollout" in path}
+    assert needed == {
+        "/v1/filters/rollout": True,
+        "/v1/filters/rollout/advance": False,
+        "/v1/filters/rollout/pause": False,
+        "/v1/filters/rollout/rollback": False,
+    }
+
+
 async def test_what_is_answered_is_what_is_described(plane: Plane) -> None:
     await plane.apply("p")
     await plane.client.get("/v1/config/stream?once=true", headers={"x-hfi-node": "n"})

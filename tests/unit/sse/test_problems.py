@@ -38,10 +38,28 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
     (core.WatchCompacted(5), 502, "store-error", {}),
     (core.TenancyLost("no"), 502, "store-error", {}),
     (core.ModuleUnavailable("no"), 500, "engine-unavailable", {}),
-    (core.ModuleRefused(["a", "b"]), 422, "module-refused", {"reasons": ["a", "b"], "detail": "a; b"}),
-    (core.ModuleNotFound("1.4.0"), 404, "module-not-found", {}),
-    (core.ModuleConflict("no"), 409, "module-conflict", {}),
-    (core.RolloutConflict("no"), 409, "rollout-conflict", {}),
+    (
+        core.ModuleRefused(["a", "b"]),
+        422,
+        "module-refused",
+        {"reasons": ["a", "b"], "detail": "a; b", "title": "The filter module cannot be added"},
+    ),
+    (
+        core.ModuleNotFound("1.4.0"),
+        404,
+        "module-not-found",
+        {
+            "detail": "the catalogue has no filter module of version '1.4.0'; hfi-cli filter list shows those that it "
+            "has"
+        },
+    ),
+    (
+        core.ModuleConflict("no"),
+        409,
+        "module-conflict",
+        {"title": "The filter module conflicts with the catalogue"},
+    ),
+    (core.RolloutConflict("no"), 409, "rollout-conflict", {"title": "The rollout cannot do that now"}),
     (core.SettingsInvalid("no"), 500, "internal", {}),
     (core.RequestError("no"), 400, "request-invalid", {}),
     (core.HfiError("no"), 500, "internal", {}),

@@ -31,6 +31,19 @@ async def test_the_life_of_a_document(plane: Plane) -> None:
     assert (await plane.client.delete(f"{PATH}/checkout")).status_code == 404
 
 
+async def test_one_of_listen_and_upstream_may_be_left_to_the_node(plane: Plane) -> None:
+    for left_out in ("listen", "upstream"):
+        document = sidecar()
+        del document["spec"][left_out]
+        stored = await post(plane, document)
+        assert (stored.status_code, left_out in stored.json()["spec"]) == (201 if left_out == "listen" else 200, False)
+        assert errors("SidecarDocument", document) == errors("SidecarDocument", stored.json()) == []
+    neither = {**sidecar(), "spec": {"bandwidth": False}}
+    refused = await post(plane, neither)
+    assert [problem["pointer"] for problem in refused.json()["errors"]] == ["/spec"]
+    assert errors("SidecarDocument", neither) != []
+
+
 async def test_a_version_in_the_document_is_a_lock(plane: Plane) -> None:
     first = (await post(plane, sidecar())).json()
     assert (await post(plane, first)).status_code == 200

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import grpc
 import pytest
 
 from hfi_xds.ledger import MAX_MESSAGE, MAX_UNANSWERED, NOT_APPLIED, StaleNonce
-from hfi_xds.messages import DeltaRequest, Rejection
+from hfi_xds.messages import CODES, DeltaRequest, Rejection
 from hfi_xds.rejections import Rejections
 from hfi_xds.resource_types import CLUSTER, ENDPOINT, EXTENSION_CONFIG, LISTENER, RULES
 from hfi_xds.resources import ResourceSnapshot
@@ -214,11 +215,31 @@ def test_a_rejection_is_told_by_its_error_alone() -> None:
     assert talk.states()[-1] == ("hfi", V1, "nacked")
 
 
-def test_a_rejections_words_are_cut() -> None:
+@pytest.mark.parametrize(
+    ("code", "message", "told"),
+    [
+        (13, "Unable to create Wasm plugin", "Unable to create Wasm plugin"),
+        (0, "no", "no"),
+        (3, "no", "INVALID_ARGUMENT: no"),
+        (8, "", "RESOURCE_EXHAUSTED"),
+        (16, "who?", "UNAUTHENTICATED: who?"),
+        (17, "no", "code 17: no"),
+        (-1, "", "code -1"),
+        (13, "x" * 5_000, "x" * MAX_MESSAGE),
+        (9, "x" * 5_000, "FAILED_PRECONDITION: " + "x" * (MAX_MESSAGE - 21)),
+    ],
+)
+def test_a_rejection_is_told_by_its_code_and_words_as_far_as_they_say_something(
+    code: int, message: str, told: str
+) -> None:
     talk = DeltaTalk(hfi="one")
     talk.says("hfi")
-    talk.says(nonce="1", error=Rejection(13, "x" * 5_000))
-    assert talk.events()[-1].message == "x" * MAX_MESSAGE  # type: ignore[union-attr]
+    talk.says(nonce="1", error=Rejection(code, message))
+    assert talk.events()[-1].message == told  # type: ignore[union-attr]
+
+
+def test_the_codes_are_those_of_grpc() -> None:
+    assert {code.name: code.value[0] for code in grpc.StatusCode} == {name: code for code, name in enumerate(CODES)}
 
 
 def test_an_acknowledgement_of_what_was_rejected_is_not_believed() -> None:

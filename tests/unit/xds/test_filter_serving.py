@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hfi_core.errors import StoreUnavailable
+from hfi_core.filters import rollout
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.rollouts import RolloutService
 from hfi_core.filters.state import FilterState
@@ -81,11 +82,36 @@ async def setting(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Setting]:
 
 
 async def test_nothing_is_served_before_there_is_a_stable_module(setting: Setting) -> None:
+    assert Setting().serving.trouble == "the filters have not been read yet"
     pushed = await setting.catalogue.push("1", b"one")
     await setting.filters.until(lambda state: "1" in state.modules)
     assert setting.source.current is None
+    assert setting.serving.trouble == "the store has no stable filter module yet"
     await setting.rollouts.begin(pushed.manifest)
     await setting.serves(expected(b"one", 1))
+    assert setting.serving.trouble is None
+
+
+async def test_while_none_is_served_it_is_known_why(setting: Setting) -> None:
+    pushed = await setting.catalogue.push("1", b"one")
+    await setting.manifests.put("rollout", b"{}")
+
+    async def told(words: str) -> None:
+        await eventually(lambda: words in (setting.serving.trouble or ""), what=f"{words!r}")
+
+    await told(
+        "what the store says of filters cannot be read: rollout: /stable: is required; /generations: is required"
+    )
+    setting.pieces.away = True
+    await setting.manifests.put("rollout", rollout.first(pushed.manifest, 1).encode())
+    await told("a filter module cannot be served yet: away")
+    setting.pieces.away = False
+    await setting.serves(expected(b"one", 1))
+    assert setting.serving.trouble is None
+    # Once something is served, it goes on.
+    await setting.manifests.put("rollout", b"{}")
+    await setting.filters.until(lambda state: bool(state.broken))
+    assert setting.serving.trouble is None
 
 
 async def begun(setting: Setting) -> None:

@@ -72,6 +72,34 @@ async def test_of_whom_nothing_is_known_it_is_known_that_there_is_nothing() -> N
     assert all(found.types[type_url] == {} for type_url in TYPES)
 
 
+async def test_a_node_that_misses_something_gets_no_listener_and_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    source = SidecarSource(build, debounce_seconds=0)
+    half = Wish(upstream=wish(5).upstream)
+    source.say_what_is_missing(hello())
+    assert caplog.text == "", "before the documents are read, nobody knows"
+    source.publish({"checkout": half})
+    for _ in range(3):
+        assert source.add_to(BASE, hello()).of_type(CLUSTER) == {}
+        source.say_what_is_missing(hello())
+    source.say_what_is_missing(hello("elsewhere"))
+    [record] = caplog.records
+    assert "node 'n' gets no listener" in record.getMessage()
+    assert "cluster 'checkout' says listen" in record.getMessage()
+    assert "hfi-cli bootstrap --minimal --listen" in record.getMessage()
+    # Field by field: what it says of itself makes the document whole.
+    own = Wish(listen=HERE)
+    assert upstream(await made(source, hello(own=own))) == "5"
+    source.say_what_is_missing(hello(own=own))
+    assert len(caplog.records) == 1
+    # And what is missing again later is said again.
+    source.publish({})
+    source.say_what_is_missing(hello(own=own))
+    assert "says upstream" in caplog.records[-1].getMessage()
+    await source.close()
+
+
 async def test_followers_are_woken_by_a_change_and_by_nothing_else() -> None:
     source, wake = SidecarSource(build, debounce_seconds=0), asyncio.Event()
     with source.following(wake):

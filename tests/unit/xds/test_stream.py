@@ -11,7 +11,9 @@ import pytest
 from grpc import aio
 from prometheus_client import CollectorRegistry
 
+from hfi_core.address import Address
 from hfi_core.proxies import ProxyRegistry
+from hfi_core.sidecars.model import Wish
 from hfi_xds.admission import Admission, Caller
 from hfi_xds.gate import End, Gate
 from hfi_xds.messages import DeltaRequest
@@ -19,7 +21,7 @@ from hfi_xds.metrics import XdsMetrics
 from hfi_xds.patience import Patience
 from hfi_xds.rejections import Rejections
 from hfi_xds.reporting import Reporter
-from hfi_xds.resource_types import EXTENSION_CONFIG
+from hfi_xds.resource_types import EXTENSION_CONFIG, LISTENER
 from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import delta_session
 from hfi_xds.settings import XdsSettings
@@ -44,9 +46,10 @@ class Pump:
         self.source = ResourceSource(ResourceSnapshot.of(*of(hfi="one")), debounce_seconds=0)
         self.gate = Gate(100)
         settings, admission = settings or XdsSettings(), Admission(100)
+        self.sidecars = SidecarSource()
         self._shared = Shared(
             self.source,
-            SidecarSource(),
+            self.sidecars,
             self.proxies,
             self.proxies.list,
             Reporter(self.proxies, metrics),
@@ -81,8 +84,9 @@ class Pump:
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def asking(error: Exception | None = None) -> AsyncIterator[DeltaRequest]:
-    yield DeltaRequest(EXTENSION_CONFIG, ("hfi",), hello=HELLO)
+async def asking(error: Exception | None = None, *types: str) -> AsyncIterator[DeltaRequest]:
+    for type_url in (EXTENSION_CONFIG, *types):
+        yield DeltaRequest(type_url, ("hfi",), hello=HELLO)
     if error is not None:
         raise error
     await asyncio.Event().wait()
@@ -109,6 +113,24 @@ async def test_a_mistake_of_ours_is_not_hidden() -> None:
     with pytest.raises(ZeroDivisionError):
         await pump.stream.run(asking(ZeroDivisionError()), taken)
     pump.nothing_is_left()
+
+
+@pytest.mark.parametrize("types", [(), (LISTENER,)], ids=["a bootstrap of its own", "from here"])
+async def test_only_who_waits_for_a_listener_misses_something(
+    caplog: pytest.LogCaptureFixture, types: tuple[str, ...]
+) -> None:
+    pump, answered = Pump(), asyncio.Event()
+    # Half of what a sidecar needs, for the cluster of all nodes of these tests.
+    pump.sidecars.publish({HELLO.node.cluster: Wish(listen=Address("127.0.0.1", 1))})
+
+    async def take(response: Any) -> None:
+        answered.set()
+
+    call = asyncio.create_task(pump.stream.run(asking(None, *types), take))
+    await answered.wait()
+    await pump.end([call])
+    await pump.sidecars.close()
+    assert ("gets no listener" in caplog.text) is bool(types)
 
 
 async def test_a_call_that_is_cancelled_takes_its_write_with_it() -> None:
