@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.datastructures import Headers
 
-from hfi_core.errors import PolicyNotFound, VersionConflict
+from hfi_core.errors import PolicyConflict, PolicyNotFound
 from hfi_core.policies import Applied, PolicyService
 from hfi_sse.errors import ParameterInvalid, PreconditionFailed
 
@@ -98,7 +98,7 @@ async def apply_under(policies: PolicyService, wanted: Condition, document: Any,
     while True:
         try:
             return await policies.apply(document, expected=expected, dry_run=dry_run)
-        except VersionConflict as conflict:
+        except PolicyConflict as conflict:
             if wanted.exists and conflict.actual == 0:
                 raise PreconditionFailed(
                     f"there is no policy named {policy.name!r}, and if-match: * wants one"
@@ -113,7 +113,7 @@ async def delete_under(policies: PolicyService, wanted: Condition, name: str, *,
     if dry_run:
         version = policies.get(name).version
         if not wanted.holds(version):
-            raise VersionConflict(name, min(wanted.versions or {0}), version)
+            raise PolicyConflict(name, min(wanted.versions or {0}), version)
         return version
     if wanted.versions is None:
         return await policies.delete(name)
@@ -123,7 +123,7 @@ async def delete_under(policies: PolicyService, wanted: Condition, name: str, *,
     while True:
         try:
             return await policies.delete(name, expected=expected)
-        except VersionConflict as conflict:
+        except PolicyConflict as conflict:
             if not wanted.holds(conflict.actual):
                 raise
             expected = conflict.actual

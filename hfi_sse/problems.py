@@ -35,7 +35,8 @@ TABLE: Mapping[type[Exception], Kind] = {
     core.PolicyInvalid: Kind(422, "policy-invalid", "The policy is not valid"),
     core.DocumentUnreadable: Kind(400, "document-unreadable", "The document cannot be read"),
     core.PolicyNotFound: Kind(404, "policy-not-found", "There is no such policy"),
-    core.VersionConflict: Kind(409, "version-conflict", "The policy has another version"),
+    core.VersionConflict: Kind(409, "version-conflict", "The document has another version"),
+    core.PolicyConflict: Kind(409, "version-conflict", "The policy has another version"),
     core.SidecarInvalid: Kind(422, "sidecar-invalid", "The sidecar document is not valid"),
     core.SidecarNotFound: Kind(404, "sidecar-not-found", "There is no such sidecar document"),
     core.SidecarConflict: Kind(409, "version-conflict", "The sidecar document has another version"),
@@ -82,10 +83,7 @@ def details(error: Exception) -> dict[str, Any]:
             }
         case core.DocumentUnreadable(line=int(line), column=column):
             return {"detail": str(error), "line": line, "column": column}
-        case (
-            core.VersionConflict(expected=expected, actual=actual)
-            | core.SidecarConflict(expected=expected, actual=actual)
-        ):
+        case core.VersionConflict(expected=expected, actual=actual):
             return {"detail": str(error), "expected": str(expected), "actual": str(actual)}
         case api.NotReady(reasons=reasons) | core.ModuleRefused(reasons=reasons):
             return {"detail": str(error), "reasons": list(reasons)}

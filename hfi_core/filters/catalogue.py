@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import ModuleConflict, ModuleRefused, ModuleUnavailable, VersionConflict
+from hfi_core.errors import EntryConflict, ModuleConflict, ModuleRefused, ModuleUnavailable
 from hfi_core.filters.manifest import MAX_MODULE_BYTES, Manifest, note_problem, version_problem
 from hfi_core.filters.state import MANIFESTS, FilterState
 from hfi_core.modules.inspection import Inspection, inspect_module
@@ -89,7 +89,7 @@ class ModuleCatalogue:
             await self._write(key, code[number * PIECE_BYTES : (number + 1) * PIECE_BYTES])
         try:
             await self._manifests.put(MANIFESTS + version, manifest.encode(), expected=0)
-        except VersionConflict:
+        except EntryConflict:
             # Somebody was quicker: with the same, which is as good as ours, or with another.
             known = await self._known(version, digest)
             if known is None:

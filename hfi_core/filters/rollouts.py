@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import ModuleNotFound, RolloutConflict, StoreError, VersionConflict
+from hfi_core.errors import EntryConflict, ModuleNotFound, RolloutConflict, StoreError
 from hfi_core.filters import rollout
 from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollout import Cause, Limits, Rollout, RolloutDocument
@@ -48,7 +48,7 @@ class RolloutService:
         """Make the module the stable one, in a store where there is none yet."""
         if (await self._store.get(ROLLOUT)) is not None:
             return
-        with contextlib.suppress(VersionConflict):  # Another replica was quicker.
+        with contextlib.suppress(EntryConflict):  # Another replica was quicker.
             await self._store.put(ROLLOUT, rollout.first(module, self._clock()).encode(), expected=0)
             log.info("filter module %s is the stable one", module.version)
 
@@ -98,7 +98,7 @@ class RolloutService:
             changed = change(document)
             try:
                 written = await self._store.put(ROLLOUT, changed.encode(), expected=entry.version)
-            except VersionConflict:
+            except EntryConflict:
                 continue  # Somebody changed it between the read and the write: what is wanted may not hold any more.
             event = changed.events[-1]
             log.info("rollout of the filter module: %s: %s", event.kind, event.detail)

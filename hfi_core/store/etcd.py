@@ -26,7 +26,7 @@ import uuid
 from collections.abc import AsyncIterator
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreError, StoreUnavailable, VersionConflict, WatchCompacted
+from hfi_core.errors import EntryConflict, EntryMissing, StoreError, StoreUnavailable, WatchCompacted
 from hfi_core.store.etcd_client import EtcdClient, KeyChange, KeyValue, Range, Swap
 from hfi_core.store.etcd_client.failures import LeaseGone, RevisionCompacted, RevisionInFuture
 from hfi_core.store.etcd_tenancy import EtcdTenancy
@@ -117,7 +117,7 @@ class EtcdStore:
                 return Entry(key, value, swap.current.revision)
             if expected is not None:
                 self._tidy(lease)
-                raise VersionConflict(key, expected, _revision(swap.current))
+                raise EntryConflict(key, expected, _revision(swap.current))
         self._saw(swap.revision)
         if swap.current is not None:
             self._tidy(swap.current.lease)
@@ -127,18 +127,16 @@ class EtcdStore:
         """Remove; see the protocol. Of a key that is gone after a lost answer we say that it was us."""
         while True:
             version = await self._version(key) if expected is None else expected
-            if version == 0:
-                raise PolicyNotFound(key)
             swap = await self._client.swap(self._key(key), version, None)
-            if swap.succeeded or (swap.repeated and swap.current is None):
+            if swap.current is None and not (swap.repeated and version):
+                raise EntryMissing(key)
+            if swap.succeeded or swap.current is None:
                 self._saw(swap.revision)
                 if swap.current is not None:
                     self._tidy(swap.current.lease)
                 return swap.revision
-            if swap.current is None:
-                raise PolicyNotFound(key)
             if expected is not None:
-                raise VersionConflict(key, expected, swap.current.revision)
+                raise EntryConflict(key, expected, swap.current.revision)
 
     async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         """Changes after ``from_revision``; see the protocol."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict, WatchCompacted
+from hfi_core.errors import EntryConflict, EntryMissing, StoreUnavailable, WatchCompacted
 from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
 from hfi_core.store.tenancy import Tenancy
 
@@ -83,7 +83,7 @@ class MemoryStore:
         """Remove; see the protocol."""
         self._open()
         if key not in self._entries:
-            raise PolicyNotFound(key)
+            raise EntryMissing(key)
         self._expect(key, expected)
         return self._remove(key)
 
@@ -120,7 +120,7 @@ class MemoryStore:
         entry = self._entries.get(key)
         actual = 0 if entry is None else entry.version
         if expected is not None and expected != actual:
-            raise VersionConflict(key, expected, actual)
+            raise EntryConflict(key, expected, actual)
 
     def _remove(self, key: str) -> int:
         del self._entries[key]
@@ -185,5 +185,5 @@ class MemoryTenancy:
 
     async def _delete(self, key: str) -> None:
         self._keys.discard(key)
-        with contextlib.suppress(PolicyNotFound):
+        with contextlib.suppress(EntryMissing):
             await self._store.delete(key)

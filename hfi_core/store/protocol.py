@@ -83,15 +83,15 @@ class Store(Protocol):
         """Write, and answer the entry as written.
 
         ``expected``: None writes in any case; 0 only when the key does not exist; n only when its version is
-        n. Raises :class:`~hfi_core.errors.VersionConflict` otherwise. ``expires_at_ms`` is Unix time; a write
+        n. Raises :class:`~hfi_core.errors.EntryConflict` otherwise. ``expires_at_ms`` is Unix time; a write
         without it also takes an earlier expiry away.
         """
 
     async def delete(self, key: str, *, expected: int | None = None) -> int:
         """Remove, and answer the revision of the removal.
 
-        Raises :class:`~hfi_core.errors.PolicyNotFound` when the key does not exist and
-        :class:`~hfi_core.errors.VersionConflict` when its version is not ``expected``.
+        Raises :class:`~hfi_core.errors.EntryMissing` when the key does not exist and
+        :class:`~hfi_core.errors.EntryConflict` when its version is not ``expected``.
         """
 
     def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
