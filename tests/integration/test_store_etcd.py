@@ -367,6 +367,14 @@ async def test_an_answer_that_is_lost_makes_no_false_conflict(etcd: Etcd) -> Non
         assert await deleting == second.version + 1
         assert now() == second.version + 1
 
+        relay.deaf = True
+        writing = asyncio.create_task(store.put("a", b"3", expected=0, provided={"other": 0}))
+        await eventually(lambda: now() > second.version + 1, within=DEADLINE_SECONDS, what="the write")
+        etcd.ctl("put", PREFIX + "other", "not absent any more")
+        relay.deaf = False
+        await relay.cut()
+        assert await writing == Entry("a", b"3", second.version + 2)
+
 
 async def test_an_answer_that_is_lost_hides_no_true_conflict(etcd: Etcd) -> None:
     async with (
