@@ -135,6 +135,10 @@ class ModuleConflict(RequestError):
     """The catalogue holds another module under that version, or that module under another version."""
 
 
+class ModuleInUse(RequestError):
+    """Nodes run that filter module, or are to."""
+
+
 class RolloutConflict(RequestError):
     """The rollout of the filter module is not where that could be done."""
 

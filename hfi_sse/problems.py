@@ -43,6 +43,7 @@ TABLE: Mapping[type[Exception], Kind] = {
     core.ModuleRefused: Kind(422, "module-refused", "The filter module is not taken"),
     core.ModuleNotFound: Kind(404, "module-not-found", "There is no such filter module"),
     core.ModuleConflict: Kind(409, "module-conflict", "The catalogue holds another filter module there"),
+    core.ModuleInUse: Kind(409, "module-in-use", "Proxies run that filter module"),
     core.RolloutConflict: Kind(409, "rollout-conflict", "The rollout is not where that could be done"),
     core.NodeDenied: Kind(403, "node-denied", "The certificate is not that node's"),
     core.StoreUnavailable: Kind(503, "store-unavailable", "The store cannot be reached"),

@@ -3,8 +3,8 @@
 Laws, which the contract suite checks of every implementation:
 
 1. There is one revision counter for the whole store; each write that changes something makes it larger.
-2. ``put`` and ``delete`` with ``expected`` are atomic compare-and-swap on the key's own version, and with ``provided`` on
-   those of other keys of this store as well.
+2. ``put`` and ``delete`` with ``expected`` are atomic compare-and-swap on the key's own version, and with ``provided``
+   on those of other keys of this store as well.
 3. ``watch(r)`` yields every change with a revision above ``r``, in order, none twice, none left out, and
    survives the loss of the connection. Where that is impossible (compaction) it raises
    :class:`~hfi_core.errors.WatchCompacted`, and the caller lists again.
@@ -21,7 +21,6 @@ from types import MappingProxyType
 from typing import Protocol
 
 from hfi_core.store.tenancy import Tenancy
-
 
 #: Other keys of the store, and the version that each must have for a write to be done; 0: it must not exist.
 Provided = Mapping[str, int]
@@ -43,6 +42,10 @@ class Listing:
 
     entries: tuple[Entry, ...]
     revision: int
+
+    def version_of(self, key: str) -> int:
+        """The version of a key; 0 when it does not exist."""
+        return next((entry.version for entry in self.entries if entry.key == key), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,8 @@ class Store(Protocol):
         """Write, and answer the entry as written.
 
         ``expected``: None writes in any case; 0 only when the key does not exist; n only when its version is
-        n. ``provided``: what must hold of other keys. Raises :class:`~hfi_core.errors.EntryConflict` otherwise, with the
-        key that differs. ``expires_at_ms`` is Unix time; a write without it also takes an earlier expiry away.
+        n. ``provided``: what must hold of other keys. Raises :class:`~hfi_core.errors.EntryConflict` otherwise,
+        with the key that differs. ``expires_at_ms`` is Unix time; a write without it also takes an earlier expiry away.
         """
 
     async def delete(self, key: str, *, expected: int | None = None, provided: Provided = NOTHING) -> int:

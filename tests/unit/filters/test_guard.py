@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -44,12 +45,10 @@ def version_of(assignment: Assignment) -> str | None:
 class Flaky(MemoryStore):
     away = False
 
-    async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
-    ) -> Entry:
+    async def put(self, key: str, value: bytes, **how: Any) -> Entry:
         if self.away:
             raise StoreUnavailable("away")
-        return await super().put(key, value, expected=expected, expires_at_ms=expires_at_ms)
+        return await super().put(key, value, **how)
 
 
 class Replica:

@@ -46,6 +46,7 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
     (core.ModuleRefused(["a", "b"]), 422, "module-refused", {"reasons": ["a", "b"], "detail": "a; b"}),
     (core.ModuleNotFound("1.4.0"), 404, "module-not-found", {}),
     (core.ModuleConflict("no"), 409, "module-conflict", {}),
+    (core.ModuleInUse("no"), 409, "module-in-use", {}),
     (core.RolloutConflict("no"), 409, "rollout-conflict", {}),
     (core.SettingsInvalid("no"), 500, "internal", {}),
     (core.RequestError("no"), 400, "request-invalid", {}),
