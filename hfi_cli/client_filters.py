@@ -43,6 +43,11 @@ class FilterCalls:
         """The bytes of one module."""
         return self._connection.ask("GET", _filter(version), headers={"accept": "application/wasm"}).content
 
+    def delete_filter(self, version: str, *, digest: str | None = None) -> FilterModule:
+        """Take a module that no proxies run out of the catalogue; answers what it was. ``digest``: only that one."""
+        headers = {} if digest is None else {"if-match": f'"{digest}"'}
+        return cast(FilterModule, read_json(self._connection.ask("DELETE", _filter(version), headers=headers)))
+
     def rollout(self) -> Rollout:
         """Which nodes run which module."""
         return cast(Rollout, read_json(self._connection.ask("GET", _ROLLOUT)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 
@@ -38,5 +39,8 @@ def configure(level: LogLevel, form: LogFormat) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     if level is not LogLevel.debug:
+        # gRPC writes lines of its own, in its own form, such as one for each handshake that fails: who only looks
+        # whether the port is open would fill the log. It reads this when it is first used.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
         for name in _QUIET:
             logging.getLogger(name).setLevel(max(logging.WARNING, logging.getLogger().level))

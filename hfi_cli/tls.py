@@ -52,7 +52,7 @@ class ClientTls:
             try:
                 made.load_cert_chain(self.cert, self.key, password="")
             except (OSError, ValueError) as error:
-                raise SettingsInvalid(
-                    f"{self.cert} and {self.key} are no certificate in PEM with its key, unencrypted: {error}"
-                ) from error
+                from hfi_core.tls.checks import pair_trouble
+
+                raise SettingsInvalid(pair_trouble(self.cert, self.key, error)) from error
         return made

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 class HfiError(Exception):
@@ -62,22 +63,34 @@ class PolicyNotFound(RequestError):
 
 
 class VersionConflict(RequestError):
-    """The stored version is not the one the caller expected (``0`` stands for: does not exist)."""
+    """The stored version of a document is not the one the caller expected (``0`` stands for: does not exist).
+
+    Each kind of document has a class of its own, whose ``what`` names one in the message.
+    """
+
+    what: ClassVar[str] = "{name!r}"
 
     def __init__(self, name: str, expected: int, actual: int) -> None:
         self.name = name
         self.expected = expected
         self.actual = actual
+        what = self.what.format(name=name)
         if expected == 0:
-            text = f"policy {name!r} exists already, at version {actual}"
+            text = f"{what} exists already, at version {actual}"
         elif actual == 0:
-            text = f"policy {name!r} no longer exists; version {expected} was expected"
+            text = f"{what} no longer exists; version {expected} was expected"
         else:
             text = (
-                f"policy {name!r} is at version {actual}, not {expected}: somebody changed it meanwhile; "
+                f"{what} is at version {actual}, not {expected}: somebody changed it meanwhile; "
                 "read it again and repeat the change"
             )
         super().__init__(text)
+
+
+class PolicyConflict(VersionConflict):
+    """A policy is not at the version that was expected."""
+
+    what = "policy {name!r}"
 
 
 class SidecarInvalid(RequestError):
@@ -96,17 +109,10 @@ class SidecarNotFound(RequestError):
         super().__init__(f"there is no sidecar document for the cluster {name!r}")
 
 
-class SidecarConflict(RequestError):
-    """The stored version is not the one that the document says (``0`` stands for: does not exist)."""
+class SidecarConflict(VersionConflict):
+    """A sidecar document is not at the version that was expected."""
 
-    def __init__(self, name: str, expected: int, actual: int) -> None:
-        self.name = name
-        self.expected = expected
-        self.actual = actual
-        super().__init__(
-            f"the sidecar document of {name!r} is at version {actual}, not {expected}: somebody changed it meanwhile; "
-            "read it again and repeat the change"
-        )
+    what = "the sidecar document of {name!r}"
 
 
 class ModuleRefused(RequestError):
@@ -131,6 +137,10 @@ class ModuleConflict(RequestError):
     """The catalogue holds another module under that version, or that module under another version."""
 
 
+class ModuleInUse(RequestError):
+    """Nodes run that filter module, or are to."""
+
+
 class RolloutConflict(RequestError):
     """The rollout of the filter module is not where that could be done."""
 
@@ -145,6 +155,34 @@ class NodeDenied(RequestError):
             f"node {node_id!r} is not in the client's certificate, which has {names}; issue one with the node's id "
             "in it, or start the control plane with a --node-pattern"
         )
+
+
+class EntryError(HfiError):
+    """A key of the store is not as a write wants it.
+
+    It knows keys and revisions and not what they stand for, so it is for who called the store: to try again with what
+    is there now, or to say it in the words of its own kind (``hfi_core.kinds``). It is never told to a client.
+    """
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(message)
+
+
+class EntryMissing(EntryError):
+    """The key does not exist."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(key, f"the store has no key {key!r}")
+
+
+class EntryConflict(EntryError):
+    """The key's version is ``present``, and ``wanted`` was expected (``0`` stands for: does not exist)."""
+
+    def __init__(self, key: str, wanted: int, present: int) -> None:
+        self.wanted = wanted
+        self.present = present
+        super().__init__(key, f"the key {key!r} is at version {present}, not {wanted}")
 
 
 class StoreError(HfiError):

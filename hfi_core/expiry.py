@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreError, VersionConflict
+from hfi_core.errors import EntryError, StoreError
 from hfi_core.feed import Feed
 from hfi_core.policy.stored import StoredPolicy
 from hfi_core.snapshot import Snapshot
@@ -68,7 +68,7 @@ class ExpirationRegistry:
         try:
             await self._store.delete(stored.name, expected=stored.version)
             log.info("policy %s has ended and is removed", stored.name)
-        except (PolicyNotFound, VersionConflict):
+        except EntryError:
             pass
         except StoreError as error:
             log.warning("policy %s has ended but cannot be removed yet: %s", stored.name, error)

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, VersionConflict
+from hfi_core.errors import EntryConflict, PolicyNotFound
 from hfi_core.feed import Feed
+from hfi_core.kinds import POLICY
 from hfi_core.policy.model import Policy
 from hfi_core.policy.stored import StoredPolicy, encode, policy_end_ms
 from hfi_core.policy.validation import EngineCheck, validate
@@ -54,7 +55,7 @@ class PolicyService:
         """Create or update. ``expected`` (or the document's own version) is an optimistic lock; 0: must be new.
 
         Its duration counts from now, also when an equal policy was there: applying is what starts the clock.
-        Raises :class:`~hfi_core.errors.PolicyInvalid`, :class:`~hfi_core.errors.VersionConflict` and
+        Raises :class:`~hfi_core.errors.PolicyInvalid`, :class:`~hfi_core.errors.PolicyConflict` and
         :class:`~hfi_core.errors.StoreUnavailable`. ``dry_run`` does everything but the write.
         """
         policy = self.validate(document)
@@ -63,24 +64,22 @@ class PolicyService:
         while True:
             entry = await self._store.get(policy.name)
             actual = 0 if entry is None else entry.version
-            if expected is not None and expected != actual:
-                raise VersionConflict(policy.name, expected, actual)
+            POLICY.expect(policy.name, expected, actual)
             applied_at = self._clock()
             if dry_run:
                 return Applied(StoredPolicy(policy, actual, applied_at), created=entry is None)
             value, end = encode(policy, applied_at), policy_end_ms(policy, applied_at)
             try:
                 written = await self._store.put(policy.name, value, expected=actual, expires_at_ms=end)
-            except VersionConflict:
-                if expected is not None:
-                    raise
-                continue  # Somebody wrote between the read and the write, and the caller holds no lock: again.
+            except EntryConflict:
+                continue  # Somebody wrote between the read and the write: compare again.
             await self._feed.seen(written.version)
             return Applied(StoredPolicy(policy, written.version, applied_at), created=entry is None)
 
     async def delete(self, name: str, *, expected: int | None = None) -> int:
         """Remove, and answer the revision. Raises :class:`~hfi_core.errors.PolicyNotFound` and the like."""
-        revision = await self._store.delete(name, expected=expected)
+        with POLICY.named(name):
+            revision = await self._store.delete(name, expected=expected)
         await self._feed.seen(revision)
         return revision
 

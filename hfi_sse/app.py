@@ -89,7 +89,7 @@ def _routes(services: Services, hub: StreamHub, presence: Presence) -> Sequence[
         resource("/v1/filters/rollout/advance", {"POST": rollout.advance}),
         resource("/v1/filters/rollout/pause", {"POST": rollout.pause}),
         resource("/v1/filters/rollout/rollback", {"POST": rollout.roll_back}),
-        resource("/v1/filters/{version}", {"GET": filters.get, "PUT": filters.put}),
+        resource("/v1/filters/{version}", {"GET": filters.get, "PUT": filters.put, "DELETE": filters.delete}),
         resource("/v1/explain", {"POST": ExplainRoute(services).post}),
         resource("/v1/proxies", {"GET": proxies.list}),
         # Node ids are the users' own and may hold slashes.

@@ -1,19 +1,20 @@
 """Conditional requests: ``ETag``, ``If-Match`` and ``If-None-Match`` (RFC 9110, section 13).
 
-A policy's ETag is its version in quotes. One divergence from the RFC: a condition that does not hold is
-answered with 409 and not with 412, so that a stale ``If-Match`` and a stale ``metadata.version``, which mean
-the same, look the same.
+A policy's ETag is its version in quotes, a filter module's its digest. One divergence from the RFC: a condition that
+does not hold is answered with 409 and not with 412, so that a stale ``If-Match`` and a stale ``metadata.version``,
+which mean the same, look the same.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from starlette.datastructures import Headers
 
-from hfi_core.errors import PolicyNotFound, VersionConflict
+from hfi_core.errors import PolicyConflict, PolicyNotFound
 from hfi_core.policies import Applied, PolicyService
 from hfi_sse.errors import ParameterInvalid, PreconditionFailed
 
@@ -26,18 +27,31 @@ def etag(version: int) -> str:
     return f'"{version}"'
 
 
-def _tags(name: str, text: str) -> frozenset[int]:
-    versions: set[int] = set()
+def _tags(name: str, text: str, what: str) -> Iterator[str]:
+    """The strong ones."""
     at = 0
     while at < len(text):
         found = _TAG.match(text, at)
         if found is None:
-            raise ParameterInvalid(name, f'must be * or versions in quotes, such as "1842", not {text!r}')
-        digits = found[2] if found[3] is None else found[3]
-        if not found[1] and re.fullmatch(r"[0-9]{1,19}", digits):
-            versions.add(int(digits))
+            raise ParameterInvalid(name, f"must be * or {what}, not {text!r}")
+        if not found[1]:
+            yield found[2] if found[3] is None else found[3]
         at = found.end()
-    return frozenset(versions)
+
+
+def _versions(name: str, text: str) -> frozenset[int]:
+    tags = _tags(name, text, 'versions in quotes, such as "1842"')
+    return frozenset(int(tag) for tag in tags if re.fullmatch(r"[0-9]{1,19}", tag))
+
+
+def digests(headers: Headers) -> frozenset[str] | None:
+    """Of which digests a module must be that is deleted; None: of any. Raises :class:`ParameterInvalid`."""
+    text = headers.get("if-match")
+    if headers.get("if-none-match") is not None:
+        raise ParameterInvalid("if-none-match", "makes no sense for what is deleted")
+    if text is None or text.strip() == "*":
+        return None
+    return frozenset(_tags("if-match", text, "digests in quotes"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +81,7 @@ def condition(headers: Headers) -> Condition:
         return Condition()
     if match.strip() == "*":
         return Condition(exists=True)
-    versions = _tags("if-match", match)
+    versions = _versions("if-match", match)
     if not versions:
         raise PreconditionFailed(f"if-match: {match!r} names no version that a policy could have")
     return Condition(versions=versions)
@@ -76,7 +90,7 @@ def condition(headers: Headers) -> Condition:
 def unmodified(headers: Headers, version: int) -> bool:
     """Whether a read with ``If-None-Match`` is to be answered with 304."""
     text = headers.get("if-none-match")
-    return text is not None and (text.strip() == "*" or version in _tags("if-none-match", text))
+    return text is not None and (text.strip() == "*" or version in _versions("if-none-match", text))
 
 
 async def apply_under(policies: PolicyService, wanted: Condition, document: Any, *, dry_run: bool) -> Applied:
@@ -98,7 +112,7 @@ async def apply_under(policies: PolicyService, wanted: Condition, document: Any,
     while True:
         try:
             return await policies.apply(document, expected=expected, dry_run=dry_run)
-        except VersionConflict as conflict:
+        except PolicyConflict as conflict:
             if wanted.exists and conflict.actual == 0:
                 raise PreconditionFailed(
                     f"there is no policy named {policy.name!r}, and if-match: * wants one"
@@ -113,7 +127,7 @@ async def delete_under(policies: PolicyService, wanted: Condition, name: str, *,
     if dry_run:
         version = policies.get(name).version
         if not wanted.holds(version):
-            raise VersionConflict(name, min(wanted.versions or {0}), version)
+            raise PolicyConflict(name, min(wanted.versions or {0}), version)
         return version
     if wanted.versions is None:
         return await policies.delete(name)
@@ -123,7 +137,7 @@ async def delete_under(policies: PolicyService, wanted: Condition, name: str, *,
     while True:
         try:
             return await policies.delete(name, expected=expected)
-        except VersionConflict as conflict:
+        except PolicyConflict as conflict:
             if not wanted.holds(conflict.actual):
                 raise
             expected = conflict.actual

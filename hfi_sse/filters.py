@@ -13,6 +13,7 @@ from hfi_core.filters.manifest import MAX_MODULE_BYTES, Manifest
 from hfi_core.filters.state import FilterState
 from hfi_core.following import Follower
 from hfi_sse import params
+from hfi_sse.conditions import digests
 from hfi_sse.media import answer, read_bytes
 
 #: What a module comes in and goes out as; registered.
@@ -40,8 +41,8 @@ class FilterRoutes:
         manifest = self._manifest(request)
         if request.headers.get("accept", "").strip().lower() == WASM:
             code = await self._catalogue.code(manifest)
-            return Response(code, media_type=WASM, headers={"etag": f'"{manifest.digest}"', "vary": "accept"})
-        return await answer(request, _json(manifest, self._filters.required()))
+            return Response(code, media_type=WASM, headers={"etag": _etag(manifest), "vary": "accept"})
+        return await answer(request, _json(manifest, self._filters.required()), headers={"etag": _etag(manifest)})
 
     async def put(self, request: Request) -> Response:
         """Take a module in."""
@@ -58,12 +59,24 @@ class FilterRoutes:
             headers,
         )
 
+    async def delete(self, request: Request) -> Response:
+        """Take a module out, and say what it was."""
+        params.only(request, ())
+        version = request.path_params["version"]
+        manifest, revision = await self._catalogue.delete(version, digests=digests(request.headers))
+        await self._filters.seen(revision)
+        return await answer(request, _json(manifest, FilterState(revision)))
+
     def _manifest(self, request: Request) -> Manifest:
         version = request.path_params["version"]
         manifest = self._filters.required().modules.get(version)
         if manifest is None:
             raise ModuleNotFound(version)
         return manifest
+
+
+def _etag(manifest: Manifest) -> str:
+    return f'"{manifest.digest}"'
 
 
 def _json(manifest: Manifest, state: FilterState) -> dict[str, Any]:

@@ -35,13 +35,15 @@ TABLE: Mapping[type[Exception], Kind] = {
     core.PolicyInvalid: Kind(422, "policy-invalid", "The policy is not valid"),
     core.DocumentUnreadable: Kind(400, "document-unreadable", "The document cannot be read"),
     core.PolicyNotFound: Kind(404, "policy-not-found", "There is no such policy"),
-    core.VersionConflict: Kind(409, "version-conflict", "The policy has another version"),
+    core.VersionConflict: Kind(409, "version-conflict", "The document has another version"),
+    core.PolicyConflict: Kind(409, "version-conflict", "The policy has another version"),
     core.SidecarInvalid: Kind(422, "sidecar-invalid", "The sidecar document is not valid"),
     core.SidecarNotFound: Kind(404, "sidecar-not-found", "There is no such sidecar document"),
     core.SidecarConflict: Kind(409, "version-conflict", "The sidecar document has another version"),
     core.ModuleRefused: Kind(422, "module-refused", "The filter module cannot be added"),
     core.ModuleNotFound: Kind(404, "module-not-found", "There is no such filter module"),
     core.ModuleConflict: Kind(409, "module-conflict", "The filter module conflicts with the catalogue"),
+    core.ModuleInUse: Kind(409, "module-in-use", "Proxies run that filter module"),
     core.RolloutConflict: Kind(409, "rollout-conflict", "The rollout cannot do that now"),
     core.NodeDenied: Kind(403, "node-denied", "The certificate does not name that node"),
     core.StoreUnavailable: Kind(503, "store-unavailable", "The store cannot be reached"),
@@ -82,10 +84,7 @@ def details(error: Exception) -> dict[str, Any]:
             }
         case core.DocumentUnreadable(line=int(line), column=column):
             return {"detail": str(error), "line": line, "column": column}
-        case (
-            core.VersionConflict(expected=expected, actual=actual)
-            | core.SidecarConflict(expected=expected, actual=actual)
-        ):
+        case core.VersionConflict(expected=expected, actual=actual):
             return {"detail": str(error), "expected": str(expected), "actual": str(actual)}
         case api.NotReady(reasons=reasons) | core.ModuleRefused(reasons=reasons):
             return {"detail": str(error), "reasons": list(reasons)}

@@ -10,13 +10,14 @@ import typer
 
 from hfi_cli import words
 from hfi_cli.choices import Output
-from hfi_cli.commands import filter_rollout
+from hfi_cli.commands import filter_delete, filter_rollout
 from hfi_cli.console import out, row, show_data, show_table, table
 from hfi_cli.errors import UsageError
 from hfi_cli.session import OutputOption, ServerOption, connect
 
 app = typer.Typer(help="The filter's modules: which there are, and which proxies run.", no_args_is_help=True)
 app.add_typer(filter_rollout.app, name="rollout")
+app.command()(filter_delete.delete)
 
 
 @app.command()

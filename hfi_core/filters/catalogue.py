@@ -2,26 +2,29 @@
 
 Laws:
 
-1. A module is immutable: its version names the same bytes for ever.
+1. A module is immutable: for as long as it is there, its version names the same bytes.
 2. What has a manifest is there whole: the code is written first, in pieces that fit a request of etcd's (1.5 MiB), and
-   the manifest last. A push that broke off has left pieces that nobody sees, and the next push of the same bytes uses.
+   the manifest last; what is deleted loses its manifest first. What broke off has left pieces that nobody sees.
 3. Code is believed by its digest alone, each time it is read.
 
-Several replicas may push the same module at once: the pieces are the same, and one manifest wins.
+Several replicas may push the same module at once: the pieces are the same, and one manifest wins. What is deleted
+meanwhile is ``removal``'s business.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import ModuleConflict, ModuleRefused, ModuleUnavailable, VersionConflict
+from hfi_core.errors import EntryConflict, ModuleConflict, ModuleRefused, ModuleUnavailable
 from hfi_core.filters.manifest import MAX_MODULE_BYTES, Manifest, note_problem, version_problem
-from hfi_core.filters.state import MANIFESTS, FilterState
+from hfi_core.filters.removal import remove
+from hfi_core.filters.state import MANIFESTS, REMOVALS, FilterState
 from hfi_core.modules.inspection import Inspection, inspect_module
 from hfi_core.store.protocol import Store
 
@@ -72,31 +75,34 @@ class ModuleCatalogue:
         if problems:
             raise ModuleRefused(problems)
         digest = hashlib.sha256(code).hexdigest()
-        known = await self._known(version, digest)
-        if known is not None:
-            return Pushed(known, created=False)
-        inspection = known_as or await self._look_into(code)
-        manifest = Manifest(
-            version=version,
-            digest=digest,
-            size=len(code),
-            piece_bytes=PIECE_BYTES,
-            abi=inspection.abi,
-            note=note,
-            pushed_at_ms=self._clock(),
-        )
-        for number, key in enumerate(manifest.pieces):
-            await self._write(key, code[number * PIECE_BYTES : (number + 1) * PIECE_BYTES])
-        try:
-            await self._manifests.put(MANIFESTS + version, manifest.encode(), expected=0)
-        except VersionConflict:
-            # Somebody was quicker: with the same, which is as good as ours, or with another.
-            known = await self._known(version, digest)
-            if known is None:
-                raise ModuleUnavailable(f"module {version} appeared and disappeared while it was pushed") from None
-            return Pushed(known, created=False)
-        log.info("filter module %s (%s, %d bytes) is in the catalogue", version, digest[:12], len(code))
-        return Pushed(manifest, created=True)
+        while True:
+            listing = await self._manifests.list()
+            known = _known(FilterState.listed(listing), version, digest)
+            if known is not None:
+                return Pushed(known, created=False)
+            if known_as is None:
+                known_as = await self._look_into(code)
+            manifest = Manifest(
+                version=version,
+                digest=digest,
+                size=len(code),
+                piece_bytes=PIECE_BYTES,
+                abi=known_as.abi,
+                note=note,
+                pushed_at_ms=self._clock(),
+            )
+            for number, key in enumerate(manifest.pieces):
+                await self._pieces.put(key, code[number * PIECE_BYTES : (number + 1) * PIECE_BYTES])
+            unchanged = {REMOVALS: listing.version_of(REMOVALS)}
+            # Else somebody was quicker, with the same or with another; or deletes what may have these very pieces.
+            with contextlib.suppress(EntryConflict):
+                await self._manifests.put(MANIFESTS + version, manifest.encode(), expected=0, provided=unchanged)
+                log.info("filter module %s (%s, %d bytes) is in the catalogue", version, digest[:12], len(code))
+                return Pushed(manifest, created=True)
+
+    async def delete(self, version: str, *, digests: Set[str] | None = None) -> tuple[Manifest, int]:
+        """Take a module out; see :func:`hfi_core.filters.removal.remove`."""
+        return await remove(self._manifests, self._pieces, version, digests)
 
     async def code(self, manifest: Manifest) -> bytes:
         """The bytes of a module. Raises :class:`ModuleUnavailable` when they are not what the manifest says."""
@@ -118,21 +124,17 @@ class ModuleCatalogue:
         async with self._looking:
             return await asyncio.to_thread(self._inspect, code)
 
-    async def _known(self, version: str, digest: str) -> Manifest | None:
-        """The manifest when the catalogue has just this; raises :class:`ModuleConflict` for half of it."""
-        listing = await self._manifests.list()
-        state = FilterState.of(listing.entries, listing.revision)
-        there = state.modules.get(version)
-        if there is not None and there.digest != digest:
-            raise ModuleConflict(
-                f"version {version} is another module already ({there.digest[:12]}, and this is {digest[:12]}): "
-                "modules do not change, so give this one a version of its own"
-            )
-        if there is None and (other := state.by_digest(digest)) is not None:
-            raise ModuleConflict(f"this very module is in the catalogue already, as version {other.version}")
-        return there
 
-    async def _write(self, key: str, piece: bytes) -> None:
-        there = await self._pieces.get(key)
-        if there is None or there.value != piece:
-            await self._pieces.put(key, piece)
+def _known(state: FilterState, version: str, digest: str) -> Manifest | None:
+    """The manifest when the catalogue has just this; raises :class:`ModuleConflict` for half of it."""
+    if (broken := state.broken.get(MANIFESTS + version)) is not None:
+        raise ModuleConflict(f"what the store has as version {version} cannot be read, so it is not replaced: {broken}")
+    there = state.modules.get(version)
+    if there is not None and there.digest != digest:
+        raise ModuleConflict(
+            f"version {version} is another module already ({there.digest[:12]}, and this is {digest[:12]}): "
+            "modules do not change, so give this one a version of its own"
+        )
+    if there is None and (other := state.by_digest(digest)) is not None:
+        raise ModuleConflict(f"this very module is in the catalogue already, as version {other.version}")
+    return there

@@ -7,6 +7,7 @@ has made of it, or is told why that cannot be. What is served changes when the s
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import secrets
 from collections import Counter
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import ModuleNotFound, RolloutConflict, StoreError, VersionConflict
+from hfi_core.errors import EntryConflict, ModuleNotFound, RolloutConflict, StoreError
 from hfi_core.filters import rollout
 from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollout import Cause, Limits, Rollout, RolloutDocument
@@ -23,7 +24,7 @@ from hfi_core.filters.state import MANIFESTS, ROLLOUT, FilterState
 from hfi_core.following import Follower
 from hfi_core.policy.model import Selector
 from hfi_core.policy.validation import shape_problems
-from hfi_core.store.protocol import Store
+from hfi_core.store.protocol import NOTHING, Provided, Store
 
 log = logging.getLogger(__name__)
 
@@ -46,28 +47,37 @@ class RolloutService:
         return self._filters.required()
 
     async def begin(self, module: Manifest) -> None:
-        """Make the module the stable one, in a store where there is none yet."""
-        if (await self._store.get(ROLLOUT)) is not None:
-            return
-        with contextlib.suppress(VersionConflict):  # Another replica was quicker.
-            await self._store.put(ROLLOUT, rollout.first(module, self._clock()).encode(), expected=0)
-            log.info("filter module %s is the stable one", module.version)
+        """Make the module the stable one, in a store where there is none yet.
+
+        Raises :class:`~hfi_core.errors.ModuleNotFound`, too.
+        """
+        while (await self._store.get(ROLLOUT)) is None:
+            found, provided = await self._module(module.version)
+            # Else another replica was quicker, or somebody has deleted it just now.
+            with contextlib.suppress(EntryConflict):
+                first = rollout.first(found, self._clock())
+                await self._store.put(ROLLOUT, first.encode(), expected=0, provided=provided)
+                log.info("filter module %s is the stable one", module.version)
 
     async def start(
         self, version: str, *, share: float = 0.0, selector: Selector | None = None, limits: Limits | None = None
     ) -> RolloutDocument:
         """Start a rollout of that version. Raises :class:`~hfi_core.errors.ModuleNotFound`, too."""
-        entry = await self._store.get(MANIFESTS + version)
-        state = FilterState.of([entry] if entry is not None else [], 0)
-        module = state.modules.get(version)
-        if module is None:
-            raise ModuleNotFound(version)
         identity = secrets.token_hex(6)
-        return await self._change(
-            lambda document: rollout.start(
-                document, module, identity, self._clock(), share=share, selector=selector, limits=limits
+        while True:
+            module, provided = await self._module(version)
+            change = functools.partial(
+                rollout.start,
+                module=module,
+                rollout_id=identity,
+                at_ms=self._clock(),
+                share=share,
+                selector=selector,
+                limits=limits,
             )
-        )
+            # Else somebody has deleted it just now.
+            with contextlib.suppress(EntryConflict):
+                return await self._change(change, provided)
 
     async def advance(self, share: float | None = None, *, resume: bool = False) -> RolloutDocument:
         """Go on; see :func:`hfi_core.filters.rollout.advance`."""
@@ -87,7 +97,18 @@ class RolloutService:
 
         return await self._change(change)
 
-    async def _change(self, change: Callable[[RolloutDocument], RolloutDocument]) -> RolloutDocument:
+    async def _module(self, version: str) -> tuple[Manifest, Provided]:
+        """A module, and the condition that it is still there when what is made of it is written."""
+        key = MANIFESTS + version
+        entry = await self._store.get(key)
+        found = FilterState.of([entry] if entry is not None else [], 0).modules.get(version)
+        if entry is None or found is None:
+            raise ModuleNotFound(version)
+        return found, {key: entry.version}
+
+    async def _change(
+        self, change: Callable[[RolloutDocument], RolloutDocument], provided: Provided = NOTHING
+    ) -> RolloutDocument:
         while True:
             entry = await self._store.get(ROLLOUT)
             if entry is None:
@@ -99,8 +120,10 @@ class RolloutService:
                 raise StoreError(f"the rollout document in the store cannot be read: {problems}") from error
             changed = change(document)
             try:
-                written = await self._store.put(ROLLOUT, changed.encode(), expected=entry.version)
-            except VersionConflict:
+                written = await self._store.put(ROLLOUT, changed.encode(), expected=entry.version, provided=provided)
+            except EntryConflict as conflict:
+                if conflict.key != ROLLOUT:
+                    raise
                 continue  # Somebody changed it between the read and the write: what is wanted may not hold any more.
             event = changed.events[-1]
             log.info("rollout of the filter module: %s: %s", event.kind, event.detail)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 from hfi_core.backoff import Backoff
-from hfi_core.errors import ModuleConflict, ModuleUnavailable, StoreError
+from hfi_core.errors import ModuleConflict, ModuleNotFound, ModuleUnavailable, StoreError
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollouts import RolloutService
@@ -39,8 +39,9 @@ async def ship(
             manifest = state.by_digest(module.digest) or await _push(module, catalogue)
             await rollouts.begin(manifest)
             break
-        except (StoreError, ModuleConflict, ModuleUnavailable) as error:
-            # A conflict is with somebody who pushes the same bytes just now: soon we see under which version.
+        except (StoreError, ModuleConflict, ModuleNotFound, ModuleUnavailable) as error:
+            # A conflict is with somebody who pushes the same bytes just now: soon we see under which version. What is
+            # not found was deleted before it became the stable one.
             log.warning("the filter module of this package is not in the catalogue yet: %s", error)
             await asyncio.sleep(backoff.next())
     document = (await filters.until(lambda state: state.document is not None)).document

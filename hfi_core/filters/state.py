@@ -15,12 +15,14 @@ from pydantic import ValidationError
 from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollout import RolloutDocument
 from hfi_core.policy.validation import shape_problems
-from hfi_core.store.protocol import Entry
+from hfi_core.store.protocol import Entry, Listing
 
 #: What a manifest's key begins with; its version follows.
 MANIFESTS = "module/"
 #: The key of the one document that says which nodes run which module.
 ROLLOUT = "rollout"
+#: A key that is written whenever a module is about to be deleted; what it holds does not matter, but its version does.
+REMOVALS = "removals"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,11 @@ class FilterState:
             else:
                 broken[entry.key] = f"it says that it is version {manifest.version}"
         return cls(revision, document, document_version, MappingProxyType(modules), MappingProxyType(broken))
+
+    @classmethod
+    def listed(cls, listing: Listing) -> FilterState:
+        """The state that a listing says."""
+        return cls.of(listing.entries, listing.revision)
 
     def role(self, manifest: Manifest) -> Literal["stable", "candidate"] | None:
         """What nodes run that module as; None when none is to."""

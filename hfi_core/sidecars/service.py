@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hfi_core.errors import PolicyNotFound, SidecarConflict, SidecarNotFound, VersionConflict
+from hfi_core.errors import EntryConflict, SidecarNotFound
 from hfi_core.following import Follower
+from hfi_core.kinds import SIDECAR
 from hfi_core.sidecars.document import SidecarDocument, Sidecars, StoredSidecar, encode
 from hfi_core.store.protocol import Store
 
@@ -36,27 +37,25 @@ class SidecarService:
         :class:`~hfi_core.errors.StoreUnavailable`. ``dry_run`` does everything but the write.
         """
         sidecar = SidecarDocument.of(document)
-        wanted = sidecar.metadata.version
+        version = sidecar.metadata.version
+        wanted = None if version is None else int(version)
         while True:
             entry = await self._store.get(sidecar.name)
             actual = 0 if entry is None else entry.version
-            if wanted is not None and int(wanted) != actual:
-                raise SidecarConflict(sidecar.name, int(wanted), actual)
+            SIDECAR.expect(sidecar.name, wanted, actual)
             if dry_run:
                 return Applied(StoredSidecar(sidecar, actual), entry is None)
             try:
                 written = await self._store.put(sidecar.name, encode(sidecar), expected=actual)
-            except VersionConflict:
+            except EntryConflict:
                 continue  # Somebody wrote between the read and the write: compare again.
             await self._followed.seen(written.version)
             return Applied(StoredSidecar(sidecar, written.version), entry is None)
 
     async def delete(self, name: str) -> int:
         """Remove, and answer the revision. Raises :class:`~hfi_core.errors.SidecarNotFound` and the like."""
-        try:
+        with SIDECAR.named(name):
             revision = await self._store.delete(name)
-        except PolicyNotFound as error:
-            raise SidecarNotFound(name) from error
         await self._followed.seen(revision)
         return revision
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from hfi_core.errors import StoreUnavailable
 from hfi_core.store.embedded_etcd import EmbeddedEtcd, EmbeddedSettings
 from hfi_core.store.etcd import EtcdStore
-from hfi_core.store.protocol import Entry, Listing, WatchBatch
+from hfi_core.store.protocol import NOTHING, Entry, Listing, Provided, WatchBatch
 from hfi_core.store.tenancy import Tenancy
 
 __all__ = ["EmbeddedEtcd", "EmbeddedSettings", "EmbeddedStore"]
@@ -46,14 +46,20 @@ class EmbeddedStore:
         return await self._ready().get(key)
 
     async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expected: int | None = None,
+        expires_at_ms: int | None = None,
+        provided: Provided = NOTHING,
     ) -> Entry:
         """See the protocol."""
-        return await self._ready().put(key, value, expected=expected, expires_at_ms=expires_at_ms)
+        return await self._ready().put(key, value, expected=expected, expires_at_ms=expires_at_ms, provided=provided)
 
-    async def delete(self, key: str, *, expected: int | None = None) -> int:
+    async def delete(self, key: str, *, expected: int | None = None, provided: Provided = NOTHING) -> int:
         """See the protocol."""
-        return await self._ready().delete(key, expected=expected)
+        return await self._ready().delete(key, expected=expected, provided=provided)
 
     def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         """See the protocol."""

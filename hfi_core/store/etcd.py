@@ -23,14 +23,14 @@ import contextlib
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreError, StoreUnavailable, VersionConflict, WatchCompacted
+from hfi_core.errors import EntryConflict, EntryMissing, StoreError, StoreUnavailable, WatchCompacted
 from hfi_core.store.etcd_client import EtcdClient, KeyChange, KeyValue, Range, Swap
 from hfi_core.store.etcd_client.failures import LeaseGone, RevisionCompacted, RevisionInFuture
 from hfi_core.store.etcd_tenancy import EtcdTenancy
-from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
+from hfi_core.store.protocol import NOTHING, Change, Entry, Listing, Provided, WatchBatch
 from hfi_core.store.settings import EtcdSettings
 
 log = logging.getLogger(__name__)
@@ -98,14 +98,22 @@ class EtcdStore:
         return self._entry(found.entries[0]) if found.entries else None
 
     async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expected: int | None = None,
+        expires_at_ms: int | None = None,
+        provided: Provided = NOTHING,
     ) -> Entry:
         """Write; see the protocol, and above."""
         lease = await self._lease(expires_at_ms)
         while True:
             version = await self._version(key) if expected is None else expected
             try:
-                swap = await self._client.swap(self._key(key), version, value, lease=lease)
+                swap = await self._client.swap(
+                    self._key(key), version, value, lease=lease, provided=self._keys(provided)
+                )
             except LeaseGone:  # The end is so near that it came before the write.
                 lease = await self._lease(expires_at_ms)
                 continue
@@ -115,30 +123,28 @@ class EtcdStore:
                 assert swap.current is not None
                 self._saw(swap.revision)
                 return Entry(key, value, swap.current.revision)
-            if expected is not None:
+            if (conflict := self._conflict(swap, key, expected, provided)) is not None:
                 self._tidy(lease)
-                raise VersionConflict(key, expected, _revision(swap.current))
+                raise conflict
         self._saw(swap.revision)
         if swap.current is not None:
             self._tidy(swap.current.lease)
         return Entry(key, value, swap.revision)
 
-    async def delete(self, key: str, *, expected: int | None = None) -> int:
+    async def delete(self, key: str, *, expected: int | None = None, provided: Provided = NOTHING) -> int:
         """Remove; see the protocol. Of a key that is gone after a lost answer we say that it was us."""
         while True:
             version = await self._version(key) if expected is None else expected
-            if version == 0:
-                raise PolicyNotFound(key)
-            swap = await self._client.swap(self._key(key), version, None)
-            if swap.succeeded or (swap.repeated and swap.current is None):
+            swap = await self._client.swap(self._key(key), version, None, provided=self._keys(provided))
+            if swap.current is None and not (swap.repeated and version):
+                raise EntryMissing(key)
+            if swap.succeeded or swap.current is None:
                 self._saw(swap.revision)
                 if swap.current is not None:
                     self._tidy(swap.current.lease)
                 return swap.revision
-            if swap.current is None:
-                raise PolicyNotFound(key)
-            if expected is not None:
-                raise VersionConflict(key, expected, swap.current.revision)
+            if (conflict := self._conflict(swap, key, expected, provided)) is not None:
+                raise conflict
 
     async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         """Changes after ``from_revision``; see the protocol."""
@@ -210,6 +216,16 @@ class EtcdStore:
 
     def _saw(self, revision: int) -> None:
         self._reached = max(self._reached, revision)
+
+    def _conflict(self, swap: Swap, key: str, expected: int | None, provided: Provided) -> EntryConflict | None:
+        """What a swap that was not done came upon; None when only the key has moved on, and nobody minds."""
+        for other, wanted in provided.items():
+            if (present := swap.others[self._key(other)]) != wanted:
+                return EntryConflict(other, wanted, present)
+        return None if expected is None else EntryConflict(key, expected, _revision(swap.current))
+
+    def _keys(self, provided: Provided) -> Mapping[bytes, int]:
+        return {self._key(key): version for key, version in provided.items()}
 
     def _key(self, key: str) -> bytes:
         return self._prefix + key.encode()

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict, WatchCompacted
-from hfi_core.store.protocol import Change, Entry, Listing, WatchBatch
+from hfi_core.errors import EntryConflict, EntryMissing, StoreUnavailable, WatchCompacted
+from hfi_core.store.protocol import NOTHING, Change, Entry, Listing, Provided, WatchBatch
 from hfi_core.store.tenancy import Tenancy
 
 #: Changes that are kept for watches that begin in the past; older ones count as compacted.
@@ -66,11 +66,17 @@ class MemoryStore:
         return self._entries.get(key)
 
     async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expected: int | None = None,
+        expires_at_ms: int | None = None,
+        provided: Provided = NOTHING,
     ) -> Entry:
         """Write; see the protocol."""
         self._open()
-        self._expect(key, expected)
+        self._expect(key, expected, provided)
         entry = Entry(key, value, self._revision + 1)
         self._entries[key] = entry
         self._ends.pop(key, None)
@@ -79,12 +85,12 @@ class MemoryStore:
         self._record(Change(key, entry, entry.version))
         return entry
 
-    async def delete(self, key: str, *, expected: int | None = None) -> int:
+    async def delete(self, key: str, *, expected: int | None = None, provided: Provided = NOTHING) -> int:
         """Remove; see the protocol."""
         self._open()
         if key not in self._entries:
-            raise PolicyNotFound(key)
-        self._expect(key, expected)
+            raise EntryMissing(key)
+        self._expect(key, expected, provided)
         return self._remove(key)
 
     async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
@@ -116,11 +122,12 @@ class MemoryStore:
         """Ends with :meth:`~hfi_core.store.tenancy.Tenancy.end`, or with the process."""
         return MemoryTenancy(self, name)
 
-    def _expect(self, key: str, expected: int | None) -> None:
-        entry = self._entries.get(key)
-        actual = 0 if entry is None else entry.version
-        if expected is not None and expected != actual:
-            raise VersionConflict(key, expected, actual)
+    def _expect(self, key: str, expected: int | None, provided: Provided) -> None:
+        for one, wanted in ((key, expected), *provided.items()):
+            entry = self._entries.get(one)
+            present = 0 if entry is None else entry.version
+            if wanted is not None and wanted != present:
+                raise EntryConflict(one, wanted, present)
 
     def _remove(self, key: str) -> int:
         del self._entries[key]
@@ -185,5 +192,5 @@ class MemoryTenancy:
 
     async def _delete(self, key: str) -> None:
         self._keys.discard(key)
-        with contextlib.suppress(PolicyNotFound):
+        with contextlib.suppress(EntryMissing):
             await self._store.delete(key)

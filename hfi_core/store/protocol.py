@@ -3,7 +3,8 @@
 Laws, which the contract suite checks of every implementation:
 
 1. There is one revision counter for the whole store; each write that changes something makes it larger.
-2. ``put`` and ``delete`` with ``expected`` are atomic compare-and-swap on the key's own version.
+2. ``put`` and ``delete`` with ``expected`` are atomic compare-and-swap on the key's own version, and with ``provided``
+   on those of other keys of this store as well.
 3. ``watch(r)`` yields every change with a revision above ``r``, in order, none twice, none left out, and
    survives the loss of the connection. Where that is impossible (compaction) it raises
    :class:`~hfi_core.errors.WatchCompacted`, and the caller lists again.
@@ -14,11 +15,16 @@ Laws, which the contract suite checks of every implementation:
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from hfi_core.store.tenancy import Tenancy
+
+#: Other keys of the store, and the version that each must have for a write to be done; 0: it must not exist.
+Provided = Mapping[str, int]
+NOTHING: Provided = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +42,10 @@ class Listing:
 
     entries: tuple[Entry, ...]
     revision: int
+
+    def version_of(self, key: str) -> int:
+        """The version of a key; 0 when it does not exist."""
+        return next((entry.version for entry in self.entries if entry.key == key), 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +88,26 @@ class Store(Protocol):
         """The entry, or None."""
 
     async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
+        self,
+        key: str,
+        value: bytes,
+        *,
+        expected: int | None = None,
+        expires_at_ms: int | None = None,
+        provided: Provided = NOTHING,
     ) -> Entry:
         """Write, and answer the entry as written.
 
         ``expected``: None writes in any case; 0 only when the key does not exist; n only when its version is
-        n. Raises :class:`~hfi_core.errors.VersionConflict` otherwise. ``expires_at_ms`` is Unix time; a write
-        without it also takes an earlier expiry away.
+        n. ``provided``: what must hold of other keys. Raises :class:`~hfi_core.errors.EntryConflict` otherwise,
+        with the key that differs. ``expires_at_ms`` is Unix time; a write without it also takes an earlier expiry away.
         """
 
-    async def delete(self, key: str, *, expected: int | None = None) -> int:
+    async def delete(self, key: str, *, expected: int | None = None, provided: Provided = NOTHING) -> int:
         """Remove, and answer the revision of the removal.
 
-        Raises :class:`~hfi_core.errors.PolicyNotFound` when the key does not exist and
-        :class:`~hfi_core.errors.VersionConflict` when its version is not ``expected``.
+        Raises :class:`~hfi_core.errors.EntryMissing` when the key does not exist and
+        :class:`~hfi_core.errors.EntryConflict` when its version is not ``expected``, or another's not as ``provided``.
         """
 
     def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:

@@ -2,7 +2,8 @@
 
 Laws:
 
-1. What is served is never worse than it was: a file that is broken, missing or expired changes nothing and is told.
+1. What is served is never worse than it was: a file that is broken, missing, expired or not good yet changes nothing
+   and is told. What is not good yet is taken when it is.
 2. Only new connections see a change. What is open goes on, for no one would gain by its end.
 3. What is broken is told when it is still so at the next look: replacing files one by one is no mistake.
 """
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from hfi_core.errors import SettingsInvalid
+from hfi_core.tls.checks import NotYetValid
 from hfi_core.tls.material import TlsFiles, TlsMaterial, load, utc_now
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,8 @@ class Certificates:
         self._now = now
         self._seen = files.signature()
         self._doubtful: tuple[object, ...] | None = None
-        self._told_expiry: datetime | None = None
+        self._good_from: datetime | None = None
+        self._told_expiry: dict[str, datetime] = {}
         self.loads: Counter[str] = Counter(loaded=0, refused=0)
         self.current: TlsMaterial = load(files, now())
 
@@ -56,18 +59,19 @@ class Certificates:
         """Take what has changed since the last look."""
         self._tell_expiry()
         signature = self._files.signature()
-        if signature == self._seen:
+        if signature == self._seen and not self._is_good_now():
             return
         try:
             self.current = load(self._files, self._now())
         except SettingsInvalid as error:
             if signature == self._doubtful:
                 self._seen = signature
+                self._good_from = error.begins if isinstance(error, NotYetValid) else None
                 self.loads["refused"] += 1
                 log.error("the new TLS files are not used, and the old ones go on: %s", error)
             self._doubtful = signature
             return
-        self._seen, self._doubtful = signature, None
+        self._seen, self._doubtful, self._good_from = signature, None, None
         self.loads["loaded"] += 1
         log.info(
             "TLS: new connections get the new certificate from %s, good until %s",
@@ -75,11 +79,22 @@ class Certificates:
             self.current.not_after.isoformat(timespec="minutes"),
         )
 
+    def _is_good_now(self) -> bool:
+        """What was not good yet at the last look."""
+        return self._good_from is not None and self._good_from <= self._now()
+
     def _tell_expiry(self) -> None:
-        now, end = self._now(), self.current.not_after
+        self._tell_end(f"the certificate in {self._files.cert}", self.current.not_after, "clients turn away")
+        if self.current.clients_not_after is not None:
+            clients = f"the last authority in {self._files.client_ca}"
+            self._tell_end(clients, self.current.clients_not_after, "no client is let in")
+
+    def _tell_end(self, what: str, end: datetime, then: str) -> None:
+        now = self._now()
         if (end - now).total_seconds() > SOON_SECONDS:
             return
-        if self._told_expiry is None or (now - self._told_expiry).total_seconds() >= DAY_SECONDS:
-            self._told_expiry = now
-            verb = "expires" if end > now else "has expired: clients turn away"
-            log.warning("the certificate in %s %s (%s)", self._files.cert, verb, end.isoformat(timespec="minutes"))
+        told = self._told_expiry.get(what)
+        if told is None or (now - told).total_seconds() >= DAY_SECONDS:
+            self._told_expiry[what] = now
+            verb = "expires" if end > now else f"has expired: {then}"
+            log.warning("%s %s (%s)", what, verb, end.isoformat(timespec="minutes"))

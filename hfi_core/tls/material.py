@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography import x509
-
 from hfi_core.errors import SettingsInvalid
+from hfi_core.tls.checks import clients_life, pair_trouble, server_life, words
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +37,15 @@ class TlsFiles:
 @dataclass(frozen=True, slots=True, eq=False)
 class TlsMaterial:
     """What the files hold. ``context`` is for servers of Python's own ``ssl``; ``not_after`` is when the server's
-    certificate expires. Each reading is a value of its own: compare by identity."""
+    certificate expires, and ``clients_not_after`` when the last authority of clients does (None: it does not say).
+    Each reading is a value of its own: compare by identity."""
 
     chain: bytes
     key: bytes
     client_ca: bytes | None
     context: ssl.SSLContext
     not_after: datetime
+    clients_not_after: datetime | None = None
 
 
 def load(files: TlsFiles, now: datetime) -> TlsMaterial:
@@ -55,21 +56,20 @@ def load(files: TlsFiles, now: datetime) -> TlsMaterial:
         # An empty password, so that a key that needs one is an error and not a question on the terminal.
         context.load_cert_chain(files.cert, files.key, password="")
     except (OSError, ValueError) as error:
-        raise SettingsInvalid(
-            f"{files.cert} and {files.key} are no certificate in PEM with its key, unencrypted: {_words(error)}"
-        ) from error
+        raise SettingsInvalid(pair_trouble(files.cert, files.key, error)) from error
     if files.client_ca is not None:
         try:
             context.load_verify_locations(files.client_ca)
         except (OSError, ValueError) as error:
-            raise SettingsInvalid(f"{files.client_ca} holds no CA certificates in PEM: {_words(error)}") from error
+            raise SettingsInvalid(f"{files.client_ca} holds no CA certificates in PEM: {words(error)}") from error
     if _read(files) != before:
         raise SettingsInvalid(f"{files.cert} or a file beside it was changed while it was read")
     chain, key, *rest = before
-    not_after = x509.load_pem_x509_certificate(chain).not_valid_after_utc
-    if not_after <= now:
-        raise SettingsInvalid(f"the certificate in {files.cert} has expired, on {not_after:%Y-%m-%d %H:%M} UTC")
-    return TlsMaterial(chain, key, rest[0] if rest else None, context, not_after)
+    own = server_life(files.cert, chain, now)
+    clients = clients_life(files.client_ca, context, now) if files.client_ca is not None else None
+    return TlsMaterial(
+        chain, key, rest[0] if rest else None, context, own.ends, clients.ends if clients is not None else None
+    )
 
 
 def server_context(*, mutual: bool) -> ssl.SSLContext:
@@ -102,7 +102,3 @@ def _stat(path: Path) -> object:
     except OSError:
         return None
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
-
-
-def _words(error: Exception) -> str:
-    return str(getattr(error, "reason", None) or getattr(error, "strerror", None) or error)

@@ -118,7 +118,7 @@ def paths() -> Json:
                 "getFilter",
                 "One module: what the catalogue says of it, or its bytes when these alone are accepted",
                 [],
-                response("The module", {**content(module, *BOTH), WASM: {}}),
+                response("The module", {**content(module, *BOTH), WASM: {}}, "etag"),
                 400,
                 404,
                 503,
@@ -134,6 +134,17 @@ def paths() -> Json:
                     **problems(400, 409, 413, 415, 422, 502, 503),
                 },
             },
+            "delete": operation(
+                "deleteFilter",
+                "Take a module that no proxies run out of the catalogue",
+                [header("if-match", "The digest that it must have, as its ETag; * for any")],
+                response("Gone: what it was", content(module, *BOTH)),
+                400,
+                404,
+                409,
+                502,
+                503,
+            ),
         },
         "/v1/explain": {
             "post": {

@@ -6,12 +6,13 @@ import asyncio
 import base64
 import contextlib
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
-from hfi_core.errors import StoreError
+from hfi_core.errors import ModuleInUse, StoreError
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.manifest import MAX_MODULE_BYTES
 from hfi_core.filters.rollout import RolloutDocument
@@ -35,6 +36,7 @@ ONE = FilterModule(FILTER, "1", hashlib.sha256(b"1").hexdigest(), b"1")
 @dataclass
 class Replica:
     store: Store
+    manifests: Store
     catalogue: ModuleCatalogue
     filters: Follower[FilterState]
     rollouts: RolloutService
@@ -51,7 +53,7 @@ async def replica(etcd: Etcd) -> AsyncIterator[Replica]:
         following = asyncio.create_task(filters.run())
         try:
             catalogue = ModuleCatalogue(manifests, pieces, lambda code: Inspection("0.2.1"))
-            yield Replica(store, catalogue, filters, RolloutService(manifests, filters))
+            yield Replica(store, manifests, catalogue, filters, RolloutService(manifests, filters))
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)
@@ -128,3 +130,69 @@ async def test_of_many_who_would_roll_back_one_does(etcd: Etcd) -> None:
         document = (await c.filters.until(lambda state: bool(state.document and not state.document.active))).document
         assert document is not None
         assert [event.kind for event in document.events].count("rolled_back") == 1
+
+
+async def test_a_deleted_module_leaves_nothing_and_is_gone_everywhere(etcd: Etcd) -> None:
+    async with replica(etcd) as a, replica(etcd) as b:
+        await ship(ONE, a.catalogue, a.rollouts, a.filters)
+        await a.catalogue.push("2", bytes(1_000_000))
+        await b.filters.until(lambda state: "2" in state.modules)
+        with pytest.raises(ModuleInUse):
+            await b.catalogue.delete("1")
+        _, revision = await b.catalogue.delete("2")
+        assert list((await a.filters.reached(revision)).modules) == ["1"]
+    assert keys(etcd, "/hfi/filter/") == ["module/1", "removals", "rollout"]
+    assert [key.split("/")[0] for key in keys(etcd, "/hfi/filter-pieces/")] == [ONE.digest]
+
+
+def keys(etcd: Etcd, prefix: str) -> list[str]:
+    return [key.removeprefix(prefix) for key in etcd.ctl("get", "--prefix", "--keys-only", prefix).split()]
+
+
+async def test_a_rollout_and_a_delete_at_once_on_two_replicas_never_both_come_about(etcd: Etcd) -> None:
+    outcomes: set[tuple[str, ...]] = set()
+    async with replica(etcd) as a, replica(etcd) as b:
+        await ship(ONE, a.catalogue, a.rollouts, a.filters)
+        for number in range(30):
+            await a.catalogue.push("2", b"2")
+            first, second = (a, b) if number % 2 else (b, a)
+            # Each begins when the other is at another step.
+            results = await asyncio.gather(
+                after(number % 5, first.catalogue.delete("2")),
+                after(number // 5, second.rollouts.start("2", share=10)),
+                return_exceptions=True,
+            )
+            outcomes.add(tuple(type(result).__name__ for result in results))
+            state = FilterState.listed(await a.manifests.list())
+            assert state.document is not None
+            if state.document.active is not None:
+                assert await b.catalogue.code(state.modules["2"]) == b"2"
+                await a.rollouts.roll_back("operator", "again")
+            else:
+                assert "2" not in state.modules
+    assert outcomes <= {("tuple", "ModuleNotFound"), ("ModuleInUse", "RolloutDocument")}
+
+
+async def after(steps: int, doing: Coroutine[Any, Any, Any]) -> Any:
+    """Somewhat later: an answer of etcd takes a millisecond or two."""
+    await asyncio.sleep(steps / 1000)
+    return await doing
+
+
+async def test_who_pushes_what_is_deleted_at_once_has_it_whole(etcd: Etcd) -> None:
+    code = bytes(1_200_000)
+    async with replica(etcd) as a, replica(etcd) as b, replica(etcd) as c:
+        for number in range(20):
+            await a.catalogue.push("1", code)
+            await asyncio.gather(
+                b.catalogue.delete("1"),
+                after(2 * number, a.catalogue.push("1", code)),
+                after(3 * number, c.catalogue.push("2", code)),
+                return_exceptions=True,  # Of two who push the same bytes under two versions one is told so.
+            )
+            state = FilterState.listed(await a.manifests.list())
+            for manifest in state.modules.values():
+                assert await c.catalogue.code(manifest) == code
+            for version in state.modules:
+                await a.catalogue.delete(version)
+            assert keys(etcd, "/hfi/filter-pieces/") == []

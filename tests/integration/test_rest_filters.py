@@ -80,3 +80,59 @@ async def test_a_module_whose_bytes_the_store_has_lost_is_not_given_out(plane: P
     lost = await plane.client.get("/v1/filters/1.4.0", headers={"accept": "application/wasm"})
     assert lost.status_code == 500
     assert "has digest" in lost.json()["detail"]
+
+
+async def test_a_module_that_nobody_runs_is_deleted_and_its_version_is_free(plane: Plane) -> None:
+    said = (await put(plane, "1.4.0", module())).json()
+    gone = await plane.client.delete("/v1/filters/1.4.0")
+    assert (gone.status_code, gone.json()) == (200, said)
+    # Who deletes sees it at once.
+    assert (await plane.client.get("/v1/filters/1.4.0")).status_code == 404
+    assert await versions(plane) == []
+    again = await plane.client.delete("/v1/filters/1.4.0")
+    assert (again.status_code, again.json()["type"]) == (404, "urn:hfi:problem:module-not-found")
+    assert (await put(plane, "1.4.0", module("another"))).status_code == 201
+
+
+async def test_what_proxies_run_or_are_to_run_is_not_deleted(plane: Plane) -> None:
+    await put(plane, "1", module("1"))
+    await put(plane, "2", module("2"))
+    await plane.services.rollouts.begin(plane.services.filters.required().modules["1"])
+    assert (await plane.client.post("/v1/filters/rollout", json={"version": "2", "share": 10})).is_success
+    for version, role in (("1", "the stable one"), ("2", "the candidate of the rollout that is running at 10%")):
+        refused = await plane.client.delete(f"/v1/filters/{version}")
+        assert (refused.status_code, refused.json()["type"]) == (409, "urn:hfi:problem:module-in-use")
+        assert role in refused.json()["detail"]
+    assert await versions(plane) == ["1", "2"] or await versions(plane) == ["2", "1"]
+    assert (await plane.client.post("/v1/filters/rollout/rollback", json={})).is_success
+    assert (await plane.client.delete("/v1/filters/2")).status_code == 200
+    assert await versions(plane) == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"if-match": '"%s"'}, 200),
+        ({"if-match": '"another", "%s"'}, 200),
+        ({"if-match": "*"}, 200),
+        ({"if-match": '"another"'}, 409),
+        ({"if-match": 'W/"%s"'}, 409),
+        ({"if-match": '"7"'}, 409),
+        ({"if-match": ""}, 409),
+        ({"if-match": "%s"}, 400),
+        ({"if-none-match": "*"}, 400),
+    ],
+)
+async def test_a_delete_can_ask_for_one_digest(plane: Plane, headers: dict[str, str], status: int) -> None:
+    digest = (await put(plane, "1.4.0", module())).json()["digest"]
+    assert (await plane.client.get("/v1/filters/1.4.0")).headers["etag"] == f'"{digest}"'
+    given = {name: value.replace("%s", digest) for name, value in headers.items()}
+    answered = await plane.client.delete("/v1/filters/1.4.0", headers=given)
+    assert answered.status_code == status
+    assert await versions(plane) == ([] if status == 200 else ["1.4.0"])
+
+
+async def test_a_delete_takes_no_parameters(plane: Plane) -> None:
+    await put(plane, "1.4.0", module())
+    assert (await plane.client.delete("/v1/filters/1.4.0?dryRun=true")).status_code == 400
+    assert await versions(plane) == ["1.4.0"]

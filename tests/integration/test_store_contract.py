@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict
+from hfi_core.errors import EntryConflict, EntryMissing, StoreUnavailable
 from hfi_core.store.embedded import EmbeddedSettings, EmbeddedStore
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.memory import MemoryStore
@@ -85,22 +85,63 @@ async def test_an_empty_store_lists_nothing(store: Store) -> None:
 async def test_law_2_writes_compare_and_swap(store: Store) -> None:
     entry = await store.put("a", b"1", expected=0)
     for stale in (0, entry.version + 1, entry.version - 1 or 99):
-        with pytest.raises(VersionConflict) as conflict:
+        with pytest.raises(EntryConflict) as conflict:
             await store.put("a", b"2", expected=stale)
-        assert conflict.value.actual == entry.version
-        if stale:
-            with pytest.raises(VersionConflict):
-                await store.delete("a", expected=stale)
-    with pytest.raises(VersionConflict) as conflict:
+        assert (conflict.value.key, conflict.value.wanted, conflict.value.present) == ("a", stale, entry.version)
+        with pytest.raises(EntryConflict) as conflict:
+            await store.delete("a", expected=stale)
+        assert (conflict.value.key, conflict.value.wanted, conflict.value.present) == ("a", stale, entry.version)
+    with pytest.raises(EntryConflict) as conflict:
         await store.put("absent", b"1", expected=entry.version)
-    assert conflict.value.actual == 0
+    assert conflict.value.present == 0
     assert (await store.list()).entries == (entry,)
     await store.delete("a", expected=entry.version)
-    for expected in (None, entry.version):
-        with pytest.raises(PolicyNotFound):
+    for expected in (None, 0, entry.version):
+        with pytest.raises(EntryMissing):
             await store.delete("a", expected=expected)
     again = await store.put("a", b"3", expected=0)
     assert again.version > entry.version
+
+
+async def test_law_2_a_write_can_hang_on_other_keys(store: Store) -> None:
+    other = await store.put("other", b"1")
+    holds = {"other": other.version, "absent": 0}
+    entry = await store.put("a", b"1", expected=0, provided=holds)
+    entry = await store.put("a", b"2", provided=holds)
+    entry = await store.put("a", b"3", expected=entry.version, provided=holds)
+    for provided, key, present in (
+        ({"other": other.version - 1 or 99}, "other", other.version),
+        ({"absent": 0, "other": 0}, "other", other.version),
+        ({"other": other.version, "absent": other.version}, "absent", 0),
+    ):
+        for expected in (None, entry.version):
+            for write in (
+                store.put("a", b"4", expected=expected, provided=provided),
+                store.delete("a", expected=expected, provided=provided),
+            ):
+                with pytest.raises(EntryConflict) as conflict:
+                    await write
+                found = (conflict.value.key, conflict.value.wanted, conflict.value.present)
+                assert found == (key, provided[key], present)
+    with pytest.raises(EntryConflict) as conflict:
+        await store.put("a", b"4", expected=0, provided=holds)
+    assert conflict.value.key == "a"
+    assert (await store.list()).entries == (entry, other)
+    await store.delete("a", expected=entry.version, provided=holds)
+    with pytest.raises(EntryMissing):
+        await store.delete("a", provided=holds)
+    assert (await store.list()).entries == (other,)
+
+
+async def test_law_2_of_two_writes_that_each_hang_on_the_others_key_one_is_done(store: Store) -> None:
+    for number in range(10):
+        left, right = f"l{number}", f"r{number}"
+        results = await asyncio.gather(
+            store.put(left, b"1", expected=0, provided={right: 0}),
+            store.put(right, b"1", expected=0, provided={left: 0}),
+            return_exceptions=True,
+        )
+        assert sorted(type(result).__name__ for result in results) == ["Entry", "EntryConflict"]
 
 
 async def test_law_2_of_many_writers_with_one_expectation_one_wins(store: Store) -> None:
@@ -109,7 +150,7 @@ async def test_law_2_of_many_writers_with_one_expectation_one_wins(store: Store)
     async def write(number: int) -> int | None:
         try:
             return (await store.put("a", str(number).encode(), expected=entry.version)).version
-        except VersionConflict:
+        except EntryConflict:
             return None
 
     versions = [version for version in await asyncio.gather(*map(write, range(20))) if version is not None]

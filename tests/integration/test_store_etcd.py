@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreError, StoreUnavailable, VersionConflict, WatchCompacted
+from hfi_core.errors import EntryConflict, EntryMissing, StoreError, StoreUnavailable, WatchCompacted
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.etcd_client import Range
 from hfi_core.store.protocol import Entry
@@ -106,7 +106,7 @@ async def test_a_write_without_an_end_detaches_the_key_and_no_lease_is_left_behi
     for _ in range(3):
         entry = await store.put("a", b"1", expires_at_ms=now_ms() + HOUR_MS)
     await eventually(lambda: len(leases(etcd)) == 1, what="that only the last write's lease is left")
-    with pytest.raises(VersionConflict):
+    with pytest.raises(EntryConflict):
         await store.put("a", b"2", expected=entry.version - 1, expires_at_ms=now_ms() + HOUR_MS)
     await eventually(lambda: len(leases(etcd)) == 1, what="that a refused write leaves no lease")
     freed = await store.put("a", b"2")
@@ -206,6 +206,14 @@ async def test_an_answer_that_is_lost_makes_no_false_conflict(etcd: Etcd) -> Non
         assert await deleting == second.version + 1
         assert now() == second.version + 1
 
+        relay.deaf = True
+        writing = asyncio.create_task(store.put("a", b"3", expected=0, provided={"other": 0}))
+        await eventually(lambda: now() > second.version + 1, within=DEADLINE_SECONDS, what="the write")
+        etcd.ctl("put", PREFIX + "other", "not absent any more")
+        relay.deaf = False
+        await relay.cut()
+        assert await writing == Entry("a", b"3", second.version + 2)
+
 
 async def test_an_answer_that_is_lost_hides_no_true_conflict(etcd: Etcd) -> None:
     async with (
@@ -223,15 +231,15 @@ async def test_an_answer_that_is_lost_hides_no_true_conflict(etcd: Etcd) -> None
         revision = etcd.json("put", PREFIX + "a", "theirs")["header"]["revision"]
         relay.deaf = False
         await relay.cut()
-        with pytest.raises(VersionConflict) as conflict:
+        with pytest.raises(EntryConflict) as conflict:
             await writing
-        assert conflict.value.actual == revision
+        assert conflict.value.present == revision
 
 
 async def test_a_delete_of_what_somebody_removed_meanwhile_finds_nothing(etcd: Etcd, store: EtcdStore) -> None:
     entry = await store.put("a", b"1")
     etcd.ctl("del", PREFIX + "a")
-    with pytest.raises(PolicyNotFound):
+    with pytest.raises(EntryMissing):
         await store.delete("a", expected=entry.version)
 
 

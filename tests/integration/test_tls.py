@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -124,6 +126,25 @@ async def test_without_a_client_ca_it_is_tls_for_everybody(tmp_path: Path, certs
             answer = await http.get("/v1/config/stream", params={"once": "true"}, headers={"x-hfi-node": "anybody"})
             assert answer.status_code == 200
         assert "without --client-ca, whoever reaches" in served.told()
+
+
+async def test_who_is_turned_away_writes_nothing_into_the_log(tmp_path: Path, certs: Path) -> None:
+    """gRPC would, in a form of its own, and with every look at whether the port is open."""
+    with serving(tmp_path, *options(certs, "--log-format=json")) as served:
+        for address in (served.http, served.xds):
+            host, _, port = address.rpartition(":")
+            reader, writer = await asyncio.open_connection(
+                host, int(port), ssl=context(certs, None), server_hostname=host
+            )
+            async with asyncio.timeout(20):
+                with contextlib.suppress(ssl.SSLError, ConnectionError):
+                    assert await reader.read() == b""
+            writer.close()
+            with contextlib.suppress(ssl.SSLError, ConnectionError):
+                await writer.wait_closed()
+        lines = [json.loads(line) for line in served.told().splitlines()]
+        assert lines
+        assert {line["level"] for line in lines} == {"info"}
 
 
 # -- whose id it is -------------------------------------------------------------------------------------------

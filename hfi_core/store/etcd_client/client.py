@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
 from hfi_core.errors import StoreUnavailable
 from hfi_core.store.etcd_client.calls import Caller
@@ -55,18 +57,33 @@ class EtcdClient:
         answer, _ = await self._ready().call(RANGE, request)
         return Range(tuple(map(key_value, answer.kvs)), answer.header.revision, answer.more, answer.header.cluster_id)
 
-    async def swap(self, key: bytes, expected: int, value: bytes | None, *, lease: int = 0) -> Swap:
-        """Write (or, for None, delete) when the key's last revision is ``expected`` (0: it does not exist)."""
-        read = pb.RequestOp(request_range=pb.RangeRequest(key=key))
+    async def swap(
+        self,
+        key: bytes,
+        expected: int,
+        value: bytes | None,
+        *,
+        lease: int = 0,
+        provided: Mapping[bytes, int] = MappingProxyType({}),
+    ) -> Swap:
+        """Write (or, for None, delete) when the key's last revision is ``expected`` (0: it does not exist).
+
+        And when those of other keys are as ``provided`` says.
+        """
+        read, *others = (pb.RequestOp(request_range=pb.RangeRequest(key=one)) for one in (key, *provided))
         if value is None:
             write = pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=key))
         else:
             write = pb.RequestOp(request_put=pb.PutRequest(key=key, value=value, lease=lease))
-        compare = pb.Compare(result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=expected)
-        request = pb.TxnRequest(compare=[compare], success=[read, write], failure=[read])
+        compares = [_is_at(key, expected), *(_is_at(other, revision) for other, revision in provided.items())]
+        request = pb.TxnRequest(compare=compares, success=[read, write], failure=[read, *others])
         answer, repeated = await self._ready().call(TXN, request)
-        found = answer.responses[0].response_range.kvs
-        return Swap(answer.succeeded, answer.header.revision, key_value(found[0]) if found else None, repeated)
+        swap = _swap(answer, repeated)
+        if swap.succeeded:
+            return swap
+        found = (other.response_range.kvs for other in answer.responses[1:])
+        revisions = {key: kvs[0].mod_revision if kvs else 0 for key, kvs in zip(provided, found, strict=True)}
+        return replace(swap, others=revisions)
 
     async def commit(
         self, key: bytes, expected: int, value: bytes, puts: Mapping[bytes, bytes], deletes: Iterable[bytes], lease: int
@@ -81,11 +98,8 @@ class EtcdClient:
             for put, content in {key: value, **puts}.items()
         ]
         writes += [pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=gone)) for gone in deletes]
-        compare = pb.Compare(result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=expected)
-        request = pb.TxnRequest(compare=[compare], success=[read, *writes], failure=[read])
-        answer, repeated = await self._ready().call(TXN, request)
-        found = answer.responses[0].response_range.kvs
-        return Swap(answer.succeeded, answer.header.revision, key_value(found[0]) if found else None, repeated)
+        request = pb.TxnRequest(compare=[_is_at(key, expected)], success=[read, *writes], failure=[read])
+        return _swap(*await self._ready().call(TXN, request))
 
     async def grant(self, lease: int, seconds: int) -> None:
         """Make a lease of that id, which the caller has drawn; etcd lengthens what is too short for it."""
@@ -121,3 +135,12 @@ class EtcdClient:
         if self._caller is None:
             raise StoreUnavailable("the store is not started")
         return self._caller
+
+
+def _is_at(key: bytes, revision: int) -> pb.Compare:
+    return pb.Compare(result=pb.Compare.EQUAL, target=pb.Compare.MOD, key=key, mod_revision=revision)
+
+
+def _swap(answer: pb.TxnResponse, repeated: bool) -> Swap:
+    found = answer.responses[0].response_range.kvs
+    return Swap(answer.succeeded, answer.header.revision, key_value(found[0]) if found else None, repeated)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from hfi_core.store.pb import etcd_pb2 as pb
 
@@ -34,13 +35,14 @@ class Swap:
     ``revision`` is the store's after it. ``current`` is the key as it is when the comparison failed, and as
     it was before the write when it held; None: it does not (did not) exist. ``repeated``: an earlier attempt
     of the same request may have been carried out without an answer, so that a failed comparison may be our
-    own doing.
+    own doing. ``others``: when a comparison failed, the last revisions of the other keys that were compared.
     """
 
     succeeded: bool
     revision: int
     current: KeyValue | None
     repeated: bool
+    others: Mapping[bytes, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import httpx
 import pytest
 import yaml
 
+from hfi_cli.client import HfiClient
 from tests.unit.cli.conftest import FakePlane, Run, refusal
 
 
@@ -90,3 +91,27 @@ def test_describe_says_everything_and_can_save_the_bytes(plane: FakePlane, run: 
     assert saved.read_bytes() == b"\0asm"
     assert yaml.safe_load(run("filter", "describe", "1.4.0", "-o", "yaml").stdout) == module()
     assert run("filter", "describe", "1.4.0", "--save", str(tmp_path / "no" / "x")).exit_code == 2
+
+
+def test_delete_of_several(plane: FakePlane, run: Run) -> None:
+    for version in ("1.4.0", "1.5.0+x"):
+        plane.on("DELETE", f"/v1/filters/{version}", httpx.Response(200, json=module(version, role=None)))
+    done = run("filter", "delete", "1.4.0", "1.5.0+x")
+    said = "filter 1.4.0 deleted (abababababab)\nfilter 1.5.0+x deleted (abababababab)\n"
+    assert (done.exit_code, done.stdout) == (0, said)
+    assert json.loads(run("filter", "delete", "1.4.0", "-o", "json").stdout) == [module(role=None)]
+
+
+def test_delete_of_what_proxies_run_says_what_would_help(plane: FakePlane, run: Run) -> None:
+    why = "filter module 1.4.0 is the stable one, which proxies run"
+    plane.on("DELETE", "/v1/filters/1.4.0", refusal(409, "module-in-use", "Proxies run that filter module", why))
+    done = run("filter", "delete", "1.4.0")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert why in done.stderr
+
+
+def test_the_client_can_delete_one_digest_alone(plane: FakePlane, client: HfiClient) -> None:
+    plane.on("DELETE", "/v1/filters/1.4.0", httpx.Response(200, json=module(role=None)))
+    client.delete_filter("1.4.0")
+    assert client.delete_filter("1.4.0", digest="ab" * 32)["version"] == "1.4.0"
+    assert [request.headers.get("if-match") for request in plane.requests] == [None, f'"{"ab" * 32}"']

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import PolicyNotFound, StoreUnavailable, VersionConflict, WatchCompacted
+from hfi_core.errors import EntryConflict, EntryMissing, StoreUnavailable, WatchCompacted
 from hfi_core.store.memory import MemoryStore
 from hfi_core.store.protocol import WatchBatch
 from tests.support.waiting import eventually_async
@@ -28,13 +28,13 @@ async def test_each_write_makes_the_revision_larger(store: MemoryStore) -> None:
 async def test_writes_compare_and_swap(store: MemoryStore) -> None:
     entry = await store.put("a", b"1", expected=0)
     for stale in (0, entry.version + 1):
-        with pytest.raises(VersionConflict):
+        with pytest.raises(EntryConflict):
             await store.put("a", b"2", expected=stale)
-    with pytest.raises(VersionConflict):
+    with pytest.raises(EntryConflict):
         await store.delete("a", expected=entry.version + 1)
     assert await store.get("a") == entry
     assert await store.delete("a", expected=entry.version) == entry.version + 1
-    with pytest.raises(PolicyNotFound):
+    with pytest.raises(EntryMissing):
         await store.delete("a")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hfi_core import newest
-from hfi_core.errors import PolicyInvalid, PolicyNotFound, Problem, StoreUnavailable, VersionConflict
+from hfi_core.errors import PolicyConflict, PolicyInvalid, PolicyNotFound, Problem, StoreUnavailable
 from hfi_core.feed import Feed
 from hfi_core.policies import PolicyService
 from hfi_core.store.memory import MemoryStore
@@ -45,11 +45,11 @@ async def test_a_stale_version_changes_nothing(service: PolicyService, by: str) 
     document = policy("p", priority=2)
     if by == "document":
         document["metadata"]["version"] = str(old)
-    with pytest.raises(VersionConflict) as conflict:
+    with pytest.raises(PolicyConflict) as conflict:
         await service.apply(document, expected=old if by == "argument" else None)
     assert (conflict.value.expected, conflict.value.actual) == (old, new)
     assert "somebody changed it meanwhile" in str(conflict.value)
-    with pytest.raises(VersionConflict):
+    with pytest.raises(PolicyConflict):
         await service.delete("p", expected=old)
     assert service.get("p").version == new
 
@@ -62,9 +62,9 @@ async def test_the_current_version_is_taken(service: PolicyService) -> None:
 
 async def test_a_policy_that_must_be_new_and_is_not(service: PolicyService) -> None:
     await service.apply(policy("p"), expected=0)
-    with pytest.raises(VersionConflict, match="exists already"):
+    with pytest.raises(PolicyConflict, match="exists already"):
         await service.apply(policy("p"), expected=0)
-    with pytest.raises(VersionConflict, match="no longer exists"):
+    with pytest.raises(PolicyConflict, match="no longer exists"):
         await service.apply(policy("q"), expected=7)
 
 
@@ -95,7 +95,7 @@ async def test_a_writer_without_a_lock_wins_over_another_that_comes_between(feed
 
     applied = await PolicyService(Interrupted(), feed, no_problems).apply(policy("p"))
     assert not applied.created, "the other one created it"
-    with pytest.raises(VersionConflict):
+    with pytest.raises(PolicyConflict):
         await PolicyService(Interrupted(), feed, no_problems).apply(policy("p"), expected=applied.stored.version)
 
 

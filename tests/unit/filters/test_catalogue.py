@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from typing import Any
 
 import pytest
 
@@ -25,13 +26,11 @@ class Breaking(MemoryStore):
         super().__init__()
         self.writes = writes
 
-    async def put(
-        self, key: str, value: bytes, *, expected: int | None = None, expires_at_ms: int | None = None
-    ) -> Entry:
+    async def put(self, key: str, value: bytes, **how: Any) -> Entry:
         if self.writes == 0:
             raise StoreUnavailable("away")
         self.writes -= 1
-        return await super().put(key, value, expected=expected, expires_at_ms=expires_at_ms)
+        return await super().put(key, value, **how)
 
 
 def catalogue(manifests: MemoryStore, pieces: MemoryStore) -> ModuleCatalogue:
@@ -89,8 +88,8 @@ async def test_a_push_that_breaks_off_is_never_seen_and_can_be_repeated(after: i
     assert not (await state(manifests)).modules
     pieces.writes = 100
     assert (await catalogue(manifests, pieces).push("1.4.0", CODE)).created
-    # What was written the first time was not written again.
-    assert 100 - pieces.writes == 3 - after
+    # What was written the first time as well: somebody may be about to delete it, with what it belonged to.
+    assert 100 - pieces.writes == 3
 
 
 async def test_of_many_that_push_the_same_one_creates_it() -> None:

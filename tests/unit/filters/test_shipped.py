@@ -10,6 +10,7 @@ import pytest
 from hfi_core.errors import StoreUnavailable
 from hfi_core.filters import shipped
 from hfi_core.filters.catalogue import ModuleCatalogue
+from hfi_core.filters.manifest import Manifest
 from hfi_core.filters.rollouts import RolloutService
 from hfi_core.filters.shipped import ship
 from hfi_core.filters.state import FilterState
@@ -134,3 +135,32 @@ async def test_who_pushes_the_same_bytes_at_that_very_moment_is_waited_for(
     monkeypatch.setattr(place.filters, "reached", late)
     await place.start(package(b"a"))
     assert (list(await place.versions()), await place.stable()) == (["mine"], "mine")
+
+
+async def test_what_ships_and_was_deleted_is_there_again_after_the_next_start(place: Place) -> None:
+    await place.start(package(b"1", "0.1.0"))
+    await place.start(package(b"2", "0.2.0"))
+    await place.catalogue.delete("0.2.0")
+    assert await place.versions() == {"0.1.0": shipped.NOTE}
+    await place.filters.until(lambda state: "0.2.0" not in state.modules)
+    await place.start(package(b"2", "0.2.0"))
+    assert await place.versions() == {"0.1.0": shipped.NOTE, "0.2.0": shipped.NOTE}
+    assert await place.stable() == "0.1.0"
+
+
+async def test_what_is_deleted_before_it_became_the_stable_module_is_pushed_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipped, "RETRY_SECONDS", (0.01, 0.01))
+    begin, deletes = place.rollouts.begin, 1
+
+    async def deleted_before(manifest: Manifest) -> None:
+        nonlocal deletes
+        if deletes:
+            deletes -= 1
+            await place.catalogue.delete(manifest.version)
+        await begin(manifest)
+
+    monkeypatch.setattr(place.rollouts, "begin", deleted_before)
+    await place.start(package(b"1", "0.1.0"))
+    assert (await place.stable(), list(await place.versions())) == ("0.1.0", ["0.1.0"])

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
-from hfi_core.errors import VersionConflict
+from hfi_core.errors import PolicyConflict
 from hfi_core.policies import PolicyService
 from hfi_core.store.memory import MemoryStore
 from hfi_core.store.protocol import Entry
@@ -105,7 +105,7 @@ async def test_of_several_versions_the_one_that_is_there_counts(plane: Plane) ->
     two = Condition(frozenset({version, version + 1}))
     applied = await apply_under(service, two, policy("p"), dry_run=False)
     assert applied.stored.version == version + 1
-    with pytest.raises(VersionConflict):
+    with pytest.raises(PolicyConflict):
         await delete_under(service, Condition(frozenset({version})), "p", dry_run=False)
     assert await delete_under(service, two, "p", dry_run=False) == version + 2
 

@@ -24,6 +24,7 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
     (core.PolicyNotFound("a"), 404, "policy-not-found", {}),
     (core.NodeDenied("a", "b"), 403, "node-denied", {}),
     (core.VersionConflict("a", 1, 2), 409, "version-conflict", {"expected": "1", "actual": "2"}),
+    (core.PolicyConflict("a", 1, 2), 409, "version-conflict", {"expected": "1", "actual": "2"}),
     (
         core.SidecarInvalid([Problem("/spec/listen", "x")]),
         422,
@@ -35,6 +36,10 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
     (core.StoreUnavailable("gone"), 503, "store-unavailable", {}),
     (core.StoreDenied("no"), 502, "store-denied", {}),
     (core.StoreError("no"), 502, "store-error", {}),
+    # For who called the store; that one of them gets here is a mistake of ours.
+    (core.EntryError("a", "no"), 500, "internal", {}),
+    (core.EntryMissing("a"), 500, "internal", {}),
+    (core.EntryConflict("a", 1, 2), 500, "internal", {}),
     (core.WatchCompacted(5), 502, "store-error", {}),
     (core.TenancyLost("no"), 502, "store-error", {}),
     (core.ModuleUnavailable("no"), 500, "engine-unavailable", {}),
@@ -59,6 +64,7 @@ ERRORS: list[tuple[core.HfiError, int, str, dict[str, Any]]] = [
         "module-conflict",
         {"title": "The filter module conflicts with the catalogue"},
     ),
+    (core.ModuleInUse("no"), 409, "module-in-use", {}),
     (core.RolloutConflict("no"), 409, "rollout-conflict", {"title": "The rollout cannot do that now"}),
     (core.SettingsInvalid("no"), 500, "internal", {}),
     (core.RequestError("no"), 400, "request-invalid", {}),
