@@ -15,6 +15,11 @@ BOUND_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "conne
 MAX_TRUNCATE_BYTES = 2**40
 MAX_KBPS = 10_000_000
 
+_BODY_AND_BANDWIDTH = (
+    "holds body and bandwidth; only one of them is allowed: "
+    "the bandwidth slows the upstream's own body, which is replaced"
+)
+
 
 def _changeable(value: str) -> str:
     check(
@@ -76,4 +81,5 @@ class ResponseRewrite(Document):
         parts = given(self, ("status", "headers", "body", "truncate", "bandwidth"))
         check(len(parts) > 0, "needs at least one of status, headers, body, truncate and bandwidth")
         check(not {"body", "truncate"} <= set(parts), "holds body and truncate; only one of them is allowed")
+        check(not {"body", "bandwidth"} <= set(parts), _BODY_AND_BANDWIDTH)
         return self

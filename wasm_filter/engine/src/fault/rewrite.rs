@@ -51,6 +51,9 @@ pub struct ResponseRewrite {
 const MAX_TRUNCATE_BYTES: i64 = 1 << 40;
 const MAX_KBPS: i64 = 10_000_000;
 
+const BODY_AND_BANDWIDTH: &str = "holds body and bandwidth; only one of them is allowed: the bandwidth slows the \
+    upstream's own body, which is replaced";
+
 /// Reads a fault's `request`.
 pub(super) fn read_request(value: &Value, at: &At, reading: &mut Reading) -> Option<RequestRewrite> {
     let members = reading.object(value, at, &["headers", "percentage"])?;
@@ -91,6 +94,7 @@ pub(super) fn read_response(value: &Value, at: &At, reading: &mut Reading) -> Op
     reading.check(something, at, "needs at least one of status, headers, body, truncate and bandwidth")?;
     let both = given("body") && given("truncate");
     reading.check(!both, at, "holds body and truncate; only one of them is allowed")?;
+    reading.check(!(given("body") && given("bandwidth")), at, BODY_AND_BANDWIDTH)?;
     let read = ResponseRewrite {
         status: status?,
         headers: headers?,
