@@ -9,8 +9,11 @@ from pydantic import AfterValidator, Field, StrictInt, model_validator
 from hfi_core.policy.base import Document, check, given
 from hfi_core.policy.values import MAX_HEADERS, Body, HeaderName, HeaderValue, Percentage, Status
 
-#: With one of these changed, a message would be another than its framing says, or reach somebody else.
-BOUND_HEADERS = frozenset({"host", "content-length", "transfer-encoding", "connection"})
+#: With one of these changed, a message would be another than its framing says, or reach somebody else. Those that
+#: are about one connection alone (RFC 9113, section 8.2.2) would break HTTP/2.
+BOUND_HEADERS = frozenset(
+    {"host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection", "te", "upgrade"}
+)
 
 MAX_TRUNCATE_BYTES = 2**40
 MAX_KBPS = 10_000_000
