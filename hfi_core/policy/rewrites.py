@@ -24,15 +24,21 @@ _BODY_AND_BANDWIDTH = (
 )
 
 
+#: Says in an answer which rule it comes from.
+MARK = "x-hfi-fault"
+
+
 def _changeable(value: str) -> str:
     check(
         value.lower() not in BOUND_HEADERS,
         "is a header that no rule may change: the message would fall apart, or go astray",
     )
+    check(value.lower() != MARK, "is HFI's own mark; mark: false in the spec leaves it away")
     return value
 
 
 ChangeableName = Annotated[HeaderName, AfterValidator(_changeable)]
+#: Headers that a rule writes, into an answer of its own as well.
 Headers = Annotated[dict[ChangeableName, HeaderValue], Field(max_length=MAX_HEADERS)]
 
 

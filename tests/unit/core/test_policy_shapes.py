@@ -78,6 +78,9 @@ def test_what_does_not_go_together_is_said_in_words() -> None:
         "/fault/response": "holds body and bandwidth; only one of them is allowed: "
         "the bandwidth slows the upstream's own body, which is replaced"
     }
+    assert problems({"abort": {"httpStatus": 503, "headers": {"X-HFI-Fault": "mine"}}}) == {
+        "/fault/abort/headers/X-HFI-Fault": "is HFI's own mark; mark: false in the spec leaves it away"
+    }
     assert "exactly one of fixedDelay, uniform" in problems({"delay": {"phase": "response"}})["/fault/delay"]
 
 

@@ -124,7 +124,7 @@ fn read_edits(value: &Value, at: &At, reading: &mut Reading) -> Option<Edits> {
     let members = reading.object(value, at, &["set", "add", "remove"])?;
     let written = |key: &'static str, reading: &mut Reading| {
         or_default(members.optional(key), Vec::new(), |value| {
-            headers::read(value, &at.key(key), headers::changeable, reading)
+            headers::read(value, &at.key(key), headers::lower_name, reading)
         })
     };
     let (set, add) = (written("set", reading), written("add", reading));
@@ -148,7 +148,7 @@ fn read_names(value: &Value, at: &At, reading: &mut Reading) -> Option<Vec<Box<s
     let mut good = few;
     for (index, value) in list.iter().enumerate() {
         let at = at.index(index);
-        let name = reading.text(value, &at).and_then(|name| headers::changeable(name, &at, reading));
+        let name = reading.text(value, &at).and_then(|name| headers::lower_name(name, &at, reading));
         good &= name.is_some();
         names.extend(name);
     }
