@@ -114,13 +114,23 @@ pub fn count(rule: &Rule, tally: Tally) -> Option<u64> {
     })
 }
 
-/// Takes a place within the limits of a rule's policy. False when there is none.
-pub fn admit(vm: u64, rule: &Rule, hold: Duration, now: Duration) -> bool {
+/// Admits a fault within the limits of a rule's policy, and takes a place for it if it is one that `holds` something
+/// back. False when there is no room.
+pub fn admit(vm: u64, rule: &Rule, holds: bool, now: Duration) -> bool {
     let admitted = update(&limit_key(&rule.policy), |written| {
         let mut quota = Quota::decode(&written.unwrap_or_default());
-        quota.admit(vm, rule.limits, hold, now).then(|| (quota.encode(), ()))
+        quota.admit(vm, rule.limits, holds, now).then(|| (quota.encode(), ()))
     });
     admitted.is_some()
+}
+
+/// Says how many places a VM still holds.
+pub fn keep_places(vm: u64, policy: &str, active: u32, now: Duration) {
+    update(&limit_key(policy), |written| {
+        let mut quota = Quota::decode(&written.unwrap_or_default());
+        quota.keep(vm, active, now);
+        Some((quota.encode(), ()))
+    });
 }
 
 /// Gives a place back.
