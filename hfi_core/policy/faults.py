@@ -19,8 +19,8 @@ from pydantic import (
 from hfi_core.policy.base import Document, check, check_members, exactly_one, given
 from hfi_core.policy.delays import MAX_DELAY_MS, Delay
 from hfi_core.policy.matchers import MatchableHeader
-from hfi_core.policy.rewrites import RequestRewrite, ResponseRewrite
-from hfi_core.policy.values import MAX_HEADERS, Body, HeaderName, HeaderValue, Percentage, Status
+from hfi_core.policy.rewrites import Headers, RequestRewrite, ResponseRewrite
+from hfi_core.policy.values import Body, Percentage, Status
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -82,7 +82,7 @@ class Abort(Document):
     grpc_message: Annotated[
         Annotated[StrictStr, Field(max_length=1024), AfterValidator(_message)] | None, Field(alias="grpcMessage")
     ] = None
-    headers: Annotated[dict[HeaderName, HeaderValue], Field(max_length=MAX_HEADERS)] | None = None
+    headers: Headers | None = None
     percentage: Percentage | None = None
 
     @model_validator(mode="after")

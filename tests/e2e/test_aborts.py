@@ -84,6 +84,32 @@ async def test_a_grpc_status_is_all_in_the_head_of_the_answer_to_a_grpc_request(
     assert answer.header("x-hfi-fault") == f"{ring.name}/r"
 
 
+@pytest.mark.parametrize(
+    ("kind", "is_grpc"),
+    [("application/grpc", True), ("application/grpc+proto", True), ("application/grpc+json;charset=utf-8", True),
+     ("application/grpc;charset=utf-8", False), ("application/grpc-web", False), ("Application/gRPC", False)],
+)  # fmt: skip
+async def test_what_is_grpc_to_envoy_is_grpc_to_matchers_and_aborts(
+    ring: Ring, wire: Wire, kind: str, is_grpc: bool
+) -> None:
+    await ring.apply(
+        ring.policy(
+            rule("http", f"{ring.path}/Http", abort=abort(503)),
+            rule("grpc", f"{ring.path}/Grpc", abort={"grpcStatus": 14}),
+            rule("matched", match={"path": {"exact": f"{ring.path}/Matched"}, "grpc": {}}, abort=abort(503)),
+        )
+    )
+    as_grpc = (200, "14")
+    found = {
+        name: (answer.status, answer.header("grpc-status"))
+        for name in ("Http", "Grpc", "Matched")
+        for answer in [await ring.ask(f"/{name}", "POST", [("content-type", kind)], b"\0\0\0\0\0", wire=wire)]
+    }
+    assert found["Http"] == (as_grpc if is_grpc else (503, None)), "Envoy alone decides on this one"
+    assert found["Grpc"] == found["Http"]
+    assert found["Matched"] == (as_grpc if is_grpc else (200, None))
+
+
 async def test_a_reset_answers_nothing_at_all(ring: Ring, wire: Wire) -> None:
     await ring.inject(abort={"reset": True})
     async with ring.connections(1, wire=wire) as [connection]:

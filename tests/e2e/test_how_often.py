@@ -11,9 +11,11 @@ import pytest
 from tests.e2e.ring import Ring, abort, assert_aborted, assert_passed, delay, rule
 from tests.support.binomial import least, most
 from tests.support.traffic import Client, Wire, statuses, volley
-from tests.support.waiting import eventually
+from tests.support.waiting import eventually, eventually_async
 
 ACTIVE = "wasmcustom.hfi.active_delays"
+#: After so long without a word of it, a worker's places are free (`GONE_AFTER` in the engine).
+BELIEVED_SECONDS = 20.0
 USERS = [f"user-{number}" for number in range(100)]
 
 
@@ -194,6 +196,29 @@ async def test_a_place_is_free_again_after_its_delay(ring: Ring) -> None:
     async with ring.connections(1) as [connection]:
         for _ in range(5):
             assert_aborted(await connection.request(ring.path))
+
+
+async def test_a_place_stays_taken_for_as_long_as_its_response_lets_wait(ring: Ring) -> None:
+    """For longer than a worker is believed that says nothing: it says again and again that the place is taken."""
+    held = rule(path={"prefix": ring.path}, delay=delay("1ms", phase="response"))
+    await ring.apply(ring.policy(held, limits={"maxActive": 1}))
+    async with ring.connections(2) as [waiting, other]:
+        # The upstream waits for a body that does not come.
+        await waiting.send(f"{ring.path}/waiting", "POST", [("content-length", "5")])
+        await ring.counted({"matched~r~any": 1, "injected~r~delay": 1})
+        over = time.monotonic() + BELIEVED_SECONDS + 3
+
+        async def is_over() -> bool:
+            assert_passed(await other.request(ring.path))
+            return time.monotonic() > over
+
+        await eventually_async(is_over, within=60, what="more than the time")
+        waiting.abandon()
+
+        async def is_held() -> bool:
+            return (await other.request(ring.path)).header("x-hfi-fault") is not None
+
+        await eventually_async(is_held, what="the place free again")
 
 
 async def test_no_more_a_second_than_the_policy_allows(wide_ring: Ring, wire: Wire) -> None:

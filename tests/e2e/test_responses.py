@@ -13,6 +13,17 @@ from tests.support.traffic import Answer, CutOff, Wire
 
 MEGABYTES = 5_000_000
 LARGE = "new " * 16_000
+OF_THE_OLD_BODY = {
+    "accept-ranges": "bytes",
+    "content-digest": "sha-256=:AAAA:",
+    "content-encoding": "identity",
+    "content-md5": "AAAA",
+    "content-range": "bytes 0-99/1000",
+    "digest": "sha-256=AAAA",
+    "etag": '"old"',
+    "last-modified": "Mon, 30 Nov 2026 00:00:00 GMT",
+    "repr-digest": "sha-256=:AAAA:",
+}
 
 
 def assert_changed(ring: Ring, answer: Answer, status: int = 200) -> None:
@@ -55,15 +66,36 @@ async def test_headers_are_removed_set_and_added(ring: Ring, wire: Wire) -> None
 )
 async def test_the_body_is_another(ring: Ring, wire: Wire, asked: dict[str, Any], text: str) -> None:
     await ring.inject(response={"body": text})
-    asked = {**asked, "headers": {"etag": '"old"', "content-encoding": "identity"}}
+    asked = {**asked, "headers": {"x-kept": "1", **OF_THE_OLD_BODY}}
     async with ring.connections(1, wire=wire) as [connection]:
         # Twice on one connection: what is left of the old body must not be taken for the next answer.
         for _ in range(2):
             answer = await connection.request(ring.path, headers=[wanted(**asked)])
             assert_changed(ring, answer)
             assert answer.body == text.encode()
-            assert answer.header("etag") is None, "it was that of the other body"
+            left = [name for name, _ in answer.headers if name in OF_THE_OLD_BODY]
+            assert left == [], "these say something of the other body"
+            assert answer.header("x-kept") == "1"
         assert_passed(await connection.request(f"{ring.path}/other"))
+
+
+async def test_trailers_stay_behind_another_body(ring: Ring, http2: Wire) -> None:
+    """And where they are all that comes behind the headers, nothing speaks of a body that is not there."""
+    await ring.inject(response={"body": "new"})
+    asked = {"trailers": {"x-trailer": "1"}}
+    for length, chunked, body in ((10, False, b"new"), (10, True, b"new"), (0, False, b""), (0, True, b"")):
+        answer = await ring.ask(headers=[wanted(length=length, chunked=chunked, **asked)], wire=http2)
+        assert_changed(ring, answer)
+        assert (answer.body, answer.header("x-trailer")) == (body, "1")
+        assert answer.header("content-length") in (None, str(len(body)))
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_a_response_without_a_body_gets_one(ring: Ring, wire: Wire, chunked: bool) -> None:
+    await ring.inject(response={"body": "new"})
+    answer = await ring.ask(headers=[wanted(length=0, chunked=chunked)], wire=wire)
+    assert_changed(ring, answer)
+    assert answer.body == b"new"
 
 
 async def test_a_response_to_head_has_no_body_even_so(ring: Ring, wire: Wire) -> None:

@@ -67,10 +67,11 @@ class Transport:
         self.flush()
         return events if data else None
 
-    async def send_body(self, stream: int, body: bytes, *, ends: bool = False) -> None:
-        """All of it, as fast as the other end takes it. The last bytes carry the end of the stream, if ``ends``; or
-        else it comes after them.
+    async def send_body(self, stream: int, body: bytes, *, ends: bool = False, trailers: Headers = ()) -> None:
+        """All of it, as fast as the other end takes it. Trailers are the end of the stream, where there are any; or
+        the last bytes carry it, if ``ends``; or else it comes after them.
         """
+        ends = ends and not trailers
         sent = 0
         while sent < len(body):
             room = min(self.h2.local_flow_control_window(stream), self.h2.max_outbound_frame_size)
@@ -83,7 +84,9 @@ class Transport:
             else:
                 self._moved.clear()
                 await self._moved.wait()
-        if not (ends and body):
+        if trailers:
+            self.h2.send_headers(stream, trailers, end_stream=True)
+        elif not (ends and body):
             self.h2.end_stream(stream)
         self.flush()
 

@@ -57,8 +57,11 @@ async def _send(wire: Transport, stream: int, reply: Reply) -> None:
     fields = [(":status", str(reply.status)), *reply.fields]
     # The proxy may have reset the stream meanwhile, or have gone.
     with suppress(ProtocolError, ConnectionError):
-        wire.h2.send_headers(stream, fields, end_stream=not reply.body)
+        wire.h2.send_headers(stream, fields, end_stream=not (reply.body or reply.trailers))
         wire.flush()
         if reply.body:
             # Applications do either.
-            await wire.send_body(stream, reply.body, ends=not reply.chunked)
+            await wire.send_body(stream, reply.body, ends=not reply.chunked, trailers=reply.trailers)
+        elif reply.trailers:
+            wire.h2.send_headers(stream, reply.trailers, end_stream=True)
+            wire.flush()

@@ -34,12 +34,13 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. ``fields`` are all of its headers, by which HTTP/1.1 frames it, too."""
+    """An answer. ``fields`` are all of its headers, by which HTTP/1.1 frames it, too. Only HTTP/2 sends ``trailers``."""
 
     status: int
     fields: tuple[tuple[str, str], ...]
     body: bytes
     chunked: bool = False
+    trailers: tuple[tuple[str, str], ...] = ()
 
 
 def body_of(length: int) -> bytes:
@@ -48,7 +49,9 @@ def body_of(length: int) -> bytes:
 
 
 def wanted(**how: Any) -> tuple[str, str]:
-    """The header by which to ask for an answer: ``status``, ``length`` of its body, ``chunked``, ``headers``."""
+    """The header by which to ask for an answer: ``status``, ``length`` of its body, ``chunked``, ``headers``,
+    ``trailers``.
+    """
     return (WANTED, json.dumps(how))
 
 
@@ -63,4 +66,5 @@ def reply(seen: Seen) -> Reply:
         body = b""
     elif not chunked:
         fields.append(("content-length", str(len(body))))
-    return Reply(status, tuple(fields), b"" if seen.method == "HEAD" else body, chunked)
+    trailers = tuple(asked.get("trailers", {}).items())
+    return Reply(status, tuple(fields), b"" if seen.method == "HEAD" else body, chunked, trailers)

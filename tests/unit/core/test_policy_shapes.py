@@ -74,6 +74,13 @@ def test_what_does_not_go_together_is_said_in_words() -> None:
         "/fault/abort/body": "goes with httpStatus only",
         "/fault/abort/headers": "goes with httpStatus and grpcStatus only",
     }
+    assert problems({"response": {"body": "x", "bandwidth": {"kbps": 1}}}) == {
+        "/fault/response": "holds body and bandwidth; only one of them is allowed: "
+        "the bandwidth slows the upstream's own body, which is replaced"
+    }
+    assert problems({"abort": {"httpStatus": 503, "headers": {"X-HFI-Fault": "mine"}}}) == {
+        "/fault/abort/headers/X-HFI-Fault": "is HFI's own mark; mark: false in the spec leaves it away"
+    }
     assert "exactly one of fixedDelay, uniform" in problems({"delay": {"phase": "response"}})["/fault/delay"]
 
 

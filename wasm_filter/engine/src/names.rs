@@ -66,9 +66,17 @@ pub(crate) fn is_grpc_method(text: &str) -> bool {
 }
 
 /// A header that no rule may change: the message would then be another than its framing says, or reach somebody
-/// else.
+/// else. Those that are about one connection alone (RFC 9113, section 8.2.2) would break HTTP/2.
 pub(crate) fn is_bound_header(text: &str) -> bool {
-    ["host", "content-length", "transfer-encoding", "connection"]
-        .iter()
-        .any(|bound| text.eq_ignore_ascii_case(bound))
+    const BOUND: [&str; 8] = [
+        "host",
+        "content-length",
+        "transfer-encoding",
+        "connection",
+        "keep-alive",
+        "proxy-connection",
+        "te",
+        "upgrade",
+    ];
+    BOUND.iter().any(|bound| text.eq_ignore_ascii_case(bound))
 }

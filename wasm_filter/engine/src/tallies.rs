@@ -17,8 +17,8 @@ pub enum Tally {
 pub trait Tallies {
     /// Counts one more, and says how many there were before. `None` when the rule was applied anew meanwhile, when
     /// it has fired as often as it may, or when others count so fast that this one does not get through: then the
-    /// rule does not fire. Once the count of
-    /// [`Tally::Fired`] has reached the rule's `times` it need not go on: all that is asked is whether it has.
+    /// rule does not fire. Once the count of [`Tally::Fired`] has reached the rule's `times` it need not go on: all
+    /// that is asked is whether it has.
     fn count(&mut self, rule: &Rule, tally: Tally) -> Option<u64>;
 
     /// Takes a place within the limits of the rule's policy, for a fault that holds its request for so long (zero:

@@ -1,5 +1,6 @@
 //! Answering in the upstream's place.
 
+pub use hfi_engine::fault::MARK;
 use hfi_engine::fault::abort::{Abort, End, Header};
 use hfi_engine::injection::Injection;
 use hfi_engine::rule::Rule;
@@ -7,8 +8,6 @@ use hfi_engine::rule::Rule;
 use crate::host::stream::{self, Side};
 use crate::pairs;
 
-/// Says in a response which rule it comes from: nobody should take an injected fault for a real one.
-pub const MARK: &str = "x-hfi-fault";
 /// `%RESPONSE_CODE_DETAILS%` of what is answered here.
 const DETAILS: &str = "hfi_fault";
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::time::Duration;
 
 use hfi_engine::chance::SeededRolls;
 use hfi_engine::decide::{Desk, Verdict, decide, decide_response};
@@ -12,7 +13,7 @@ use hfi_engine::request::RequestView;
 use crate::active::Active;
 use crate::counting::Counting;
 use crate::metrics::Metrics;
-use crate::tallies::{Place, SharedTallies};
+use crate::tallies::{Holding, Place, SharedTallies};
 use crate::view::View;
 use crate::waiting::Waiting;
 
@@ -26,6 +27,7 @@ pub struct Filter {
     stale: Cell<bool>,
     /// This VM, beside others of this Envoy.
     vm: Cell<u64>,
+    holding: Rc<Holding>,
     busy: Cell<bool>,
 }
 
@@ -63,6 +65,7 @@ impl Default for Filter {
             active: RefCell::default(),
             stale: Cell::new(false),
             vm: Cell::new(0),
+            holding: Rc::default(),
             busy: Cell::new(false),
         }
     }
@@ -96,6 +99,11 @@ impl Filter {
         self.busy.get()
     }
 
+    /// Says that what was taken of policies' limits is still held. To be called every few seconds.
+    pub fn keep_places(&self, now: Duration) {
+        self.holding.keep(now);
+    }
+
     /// Decides about the request of the active context.
     pub fn decide(&self) -> Course {
         self.busy.set(true);
@@ -126,9 +134,9 @@ impl Filter {
     fn at_desk<A>(
         &self,
         active: &Active,
-        ask: impl FnOnce(&mut Desk<'_, SeededRolls, SharedTallies, Counting<'_>>) -> A,
-    ) -> (A, SharedTallies) {
-        let mut tallies = SharedTallies::new(self.vm.get());
+        ask: impl FnOnce(&mut Desk<'_, SeededRolls, SharedTallies<'_>, Counting<'_>>) -> A,
+    ) -> (A, SharedTallies<'_>) {
+        let mut tallies = SharedTallies::new(self.vm.get(), &self.holding);
         let answer = ask(&mut Desk {
             now_ms: active.now_ms(),
             stale: self.stale.get(),
@@ -142,7 +150,7 @@ impl Filter {
 }
 
 impl Treatment {
-    fn new(injection: Injection, tallies: SharedTallies, request: &View) -> Box<Treatment> {
+    fn new(injection: Injection, tallies: SharedTallies<'_>, request: &View) -> Box<Treatment> {
         let is_head = injection.response().is_some() && *request.method() == *b"HEAD";
         Box::new(Treatment { injection, place: tallies.into_place(), is_head })
     }

@@ -7,8 +7,17 @@ use crate::body::Body;
 use crate::host::stream::{self, Side};
 
 /// What says something of a body that is not there any more.
-const OF_THE_OLD_BODY: [&str; 7] =
-    ["content-encoding", "etag", "last-modified", "content-md5", "digest", "content-digest", "repr-digest"];
+const OF_THE_OLD_BODY: [&str; 9] = [
+    "accept-ranges",
+    "content-digest",
+    "content-encoding",
+    "content-md5",
+    "content-range",
+    "digest",
+    "etag",
+    "last-modified",
+    "repr-digest",
+];
 
 /// Changes headers of the active context: removals first, then `set`, then `add`.
 pub fn edit(side: Side, edits: &Edits) {
@@ -62,8 +71,10 @@ pub fn respond(rewrite: &ResponseRewrite, length: Length) -> Rest {
         for name in OF_THE_OLD_BODY {
             stream::remove_header(Side::Response, name);
         }
-        // What trailers follow ends with them, and not after so many bytes.
-        if has_no_body(status) || is_grpc() {
+        // What trailers follow ends with them, and not after so many bytes. Elsewhere than in gRPC, too, they may be all
+        // that comes by HTTP/2: then no chunk is there to be replaced. Where the upstream says a length, there is one.
+        let may_be_trailers_alone = length != Length::None && !has_length();
+        if has_no_body(status) || is_grpc() || may_be_trailers_alone {
             stream::remove_header(Side::Response, "content-length");
         } else {
             stream::replace_header(Side::Response, "content-length", &body.len().to_string());
@@ -84,6 +95,11 @@ pub fn respond(rewrite: &ResponseRewrite, length: Length) -> Rest {
 /// RFC 9110, section 6.4.1.
 fn has_no_body(status: u16) -> bool {
     matches!(status, 204 | 304)
+}
+
+/// Whether the upstream says how long its body is, which is not nothing.
+fn has_length() -> bool {
+    stream::header(Side::Response, "content-length").is_some_and(|length| length != b"0")
 }
 
 fn is_grpc() -> bool {

@@ -145,6 +145,7 @@ impl Configured {
             self.next_signature = now + SIGN_EVERY;
             let signature = self.leader.signature();
             shared::update_roster(|roster| roster.sign(signature, now));
+            self.filter.keep_places(now);
         }
         self.catch_up(now);
         self.leader.campaign(now);

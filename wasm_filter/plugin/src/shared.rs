@@ -3,19 +3,24 @@
 
 use std::time::Duration;
 
-use crate::host;
 use hfi_engine::rule::Rule;
 use hfi_engine::sync::cache::Pulse;
 use hfi_engine::sync::lease::{Candidate, Claim, Lease};
 use hfi_engine::sync::quota::Quota;
 use hfi_engine::sync::roster::{Roster, Signature};
+use hfi_engine::sync::shelf::Spot;
 use hfi_engine::sync::tally::Count;
 use hfi_engine::tallies::Tally;
+
+use crate::host;
 
 const LEASE: &str = "hfi.lease";
 const ROSTER: &str = "hfi.roster";
 const SNAPSHOT: &str = "hfi.snapshot";
 const PULSE: &str = "hfi.pulse";
+/// Shelves: of rules, and of policies.
+const COUNTS: &str = "hfi.counts";
+const LIMITS: &str = "hfi.limits";
 
 /// So often is a change tried again when others change the same value at the same moment. Whoever has still not got
 /// through gives up: signs the roster again in a few seconds, or lets a request pass.
@@ -32,6 +37,20 @@ fn update<T>(key: &str, change: impl Fn(Option<Vec<u8>>) -> Option<(Vec<u8>, T)>
         }
     }
     None
+}
+
+/// The same with a value on a shelf.
+fn update_of<T>(
+    shelf: &str,
+    name: &str,
+    change: impl Fn(Option<&[u8]>) -> Option<(Vec<u8>, T)>,
+) -> Option<T> {
+    let spot = Spot::of(shelf, name);
+    update(&spot.key, |written| {
+        let written = written.unwrap_or_default();
+        let (value, result) = change(spot.find(&written))?;
+        Some((spot.put(&written, &value), result))
+    })
 }
 
 /// Takes, renews or gives back the lease; says whether one leads.
@@ -101,8 +120,8 @@ pub fn set_snapshot(written: &[u8]) {
 
 /// Counts one more of a rule, and says how many there were before.
 pub fn count(rule: &Rule, tally: Tally) -> Option<u64> {
-    update(&format!("hfi.count.{}/{}", rule.policy, rule.name), |written| {
-        let found = written.as_deref().and_then(Count::decode);
+    update_of(COUNTS, &[&*rule.policy, "/", &*rule.name].concat(), |written| {
+        let found = written.and_then(Count::decode);
         // Every request that matches comes here, for as long as the policy is there: no more than a look, then.
         if let (Tally::Fired, Some(times), Some(count)) = (tally, rule.fault.times, found)
             && count.is_spent(rule.applied_at_ms, times)
@@ -114,24 +133,34 @@ pub fn count(rule: &Rule, tally: Tally) -> Option<u64> {
     })
 }
 
-/// Takes a place within the limits of a rule's policy. False when there is none.
-pub fn admit(vm: u64, rule: &Rule, hold: Duration, now: Duration) -> bool {
-    let admitted = update(&limit_key(&rule.policy), |written| {
-        let mut quota = Quota::decode(&written.unwrap_or_default());
-        quota.admit(vm, rule.limits, hold, now).then(|| (quota.encode(), ()))
+/// Admits a fault within the limits of a rule's policy, and takes a place for it if it is one that `holds` something
+/// back. False when there is no room.
+pub fn admit(vm: u64, rule: &Rule, holds: bool, now: Duration) -> bool {
+    let admitted = update_of(LIMITS, &rule.policy, |written| {
+        let mut quota = quota(written);
+        quota.admit(vm, rule.limits, holds, now).then(|| (quota.encode(), ()))
     });
     admitted.is_some()
 }
 
+/// Says how many places a VM still holds.
+pub fn keep_places(vm: u64, policy: &str, active: u32, now: Duration) {
+    update_of(LIMITS, policy, |written| {
+        let mut quota = quota(written);
+        quota.keep(vm, active, now);
+        Some((quota.encode(), ()))
+    });
+}
+
 /// Gives a place back.
 pub fn give_back(vm: u64, policy: &str) {
-    update(&limit_key(policy), |written| {
-        let mut quota = Quota::decode(&written?);
+    update_of(LIMITS, policy, |written| {
+        let mut quota = quota(Some(written?));
         quota.give_back(vm);
         Some((quota.encode(), ()))
     });
 }
 
-fn limit_key(policy: &str) -> String {
-    format!("hfi.limit.{policy}")
+fn quota(written: Option<&[u8]>) -> Quota {
+    written.map(Quota::decode).unwrap_or_default()
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::fault::MARK;
 use crate::fault::abort::Header;
 use crate::names;
 use crate::problem::At;
@@ -37,18 +38,20 @@ pub(super) fn read(
     read.into_iter().collect::<Option<Vec<_>>>().filter(|_| few)
 }
 
-/// Any header's name, as it is written.
+/// The name of a header that a rule may write, as it is written.
 pub(super) fn name(name: &str, at: &At, reading: &mut Reading) -> Option<Box<str>> {
     let good = names::is_token(name) && name.len() <= MAX_NAME;
-    reading.check(good, at, "is not a header name").map(|()| name.into())
+    reading.check(good, at, "is not a header name")?;
+    let detail = "is a header that no rule may change: the message would fall apart, or go astray";
+    reading.check(!names::is_bound_header(name), at, detail)?;
+    let is_mark = name.eq_ignore_ascii_case(MARK);
+    reading.check(!is_mark, at, "is HFI's own mark; mark: false in the spec leaves it away")?;
+    Some(name.into())
 }
 
-/// The name, in lower case, of a header that may be changed in a message that goes on.
-pub(super) fn changeable(text: &str, at: &At, reading: &mut Reading) -> Option<Box<str>> {
-    let name = name(text, at, reading)?;
-    let detail = "is a header that no rule may change: the message would fall apart, or go astray";
-    reading.check(!names::is_bound_header(text), at, detail)?;
-    Some(name.to_ascii_lowercase().into())
+/// The same, in lower case.
+pub(super) fn lower_name(text: &str, at: &At, reading: &mut Reading) -> Option<Box<str>> {
+    Some(name(text, at, reading)?.to_ascii_lowercase().into())
 }
 
 fn read_value(value: &Value, at: &At, reading: &mut Reading) -> Option<Box<str>> {

@@ -18,6 +18,9 @@ use crate::fault::rewrite::{RequestRewrite, ResponseRewrite};
 
 pub(crate) use self::reading::read;
 
+/// The header that says in a response which rule it comes from: nobody should take an injected fault for a real one.
+pub const MARK: &str = "x-hfi-fault";
+
 /// One event: wait `start_delay`, then the delay, then abort; or else change the request or the response.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fault {

@@ -51,6 +51,9 @@ pub struct ResponseRewrite {
 const MAX_TRUNCATE_BYTES: i64 = 1 << 40;
 const MAX_KBPS: i64 = 10_000_000;
 
+const BODY_AND_BANDWIDTH: &str = "holds body and bandwidth; only one of them is allowed: the bandwidth slows the \
+    upstream's own body, which is replaced";
+
 /// Reads a fault's `request`.
 pub(super) fn read_request(value: &Value, at: &At, reading: &mut Reading) -> Option<RequestRewrite> {
     let members = reading.object(value, at, &["headers", "percentage"])?;
@@ -91,6 +94,7 @@ pub(super) fn read_response(value: &Value, at: &At, reading: &mut Reading) -> Op
     reading.check(something, at, "needs at least one of status, headers, body, truncate and bandwidth")?;
     let both = given("body") && given("truncate");
     reading.check(!both, at, "holds body and truncate; only one of them is allowed")?;
+    reading.check(!(given("body") && given("bandwidth")), at, BODY_AND_BANDWIDTH)?;
     let read = ResponseRewrite {
         status: status?,
         headers: headers?,
@@ -120,7 +124,7 @@ fn read_edits(value: &Value, at: &At, reading: &mut Reading) -> Option<Edits> {
     let members = reading.object(value, at, &["set", "add", "remove"])?;
     let written = |key: &'static str, reading: &mut Reading| {
         or_default(members.optional(key), Vec::new(), |value| {
-            headers::read(value, &at.key(key), headers::changeable, reading)
+            headers::read(value, &at.key(key), headers::lower_name, reading)
         })
     };
     let (set, add) = (written("set", reading), written("add", reading));
@@ -144,7 +148,7 @@ fn read_names(value: &Value, at: &At, reading: &mut Reading) -> Option<Vec<Box<s
     let mut good = few;
     for (index, value) in list.iter().enumerate() {
         let at = at.index(index);
-        let name = reading.text(value, &at).and_then(|name| headers::changeable(name, &at, reading));
+        let name = reading.text(value, &at).and_then(|name| headers::lower_name(name, &at, reading));
         good &= name.is_some();
         names.extend(name);
     }

@@ -22,12 +22,12 @@ impl GrpcMatch {
     }
 }
 
-/// Whether the request says that it is one of gRPC. In lower case, as Envoy looks at it.
+/// Whether the request says that it is one of gRPC. In lower case and without parameters, as Envoy looks at it.
 #[must_use]
 pub fn is_grpc<V: RequestView>(request: &Request<'_, V>) -> bool {
     request.any_value("content-type", &mut |kind| {
         let more = kind.strip_prefix(b"application/grpc");
-        more.is_some_and(|more| matches!(more.first(), None | Some(b'+' | b';')))
+        more.is_some_and(|more| matches!(more.first(), None | Some(b'+')))
     })
 }
 

@@ -28,12 +28,17 @@ impl<'b> Reader<'b> {
         self.u64().map(Duration::from_nanos)
     }
 
+    /// Bytes with their length before them.
+    pub(super) fn run(&mut self) -> Option<&'b [u8]> {
+        let length = usize::try_from(self.u32()?).ok()?;
+        let (run, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(run)
+    }
+
     /// A text with its length before it.
     pub(super) fn text(&mut self) -> Option<&'b str> {
-        let length = usize::try_from(self.u32()?).ok()?;
-        let (text, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        std::str::from_utf8(text).ok()
+        std::str::from_utf8(self.run()?).ok()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -52,8 +57,13 @@ pub(super) fn moment(moment: Duration) -> [u8; 8] {
     u64::try_from(moment.as_nanos()).unwrap_or(u64::MAX).to_le_bytes()
 }
 
+/// Bytes with their length before them.
+pub(super) fn put_run(bytes: &mut Vec<u8>, run: &[u8]) {
+    bytes.extend_from_slice(&u32::try_from(run.len()).unwrap_or(u32::MAX).to_le_bytes());
+    bytes.extend_from_slice(run);
+}
+
 /// A text with its length before it.
 pub(super) fn put_text(bytes: &mut Vec<u8>, text: &str) {
-    bytes.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_le_bytes());
-    bytes.extend_from_slice(text.as_bytes());
+    put_run(bytes, text.as_bytes());
 }

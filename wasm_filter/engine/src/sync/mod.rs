@@ -8,7 +8,7 @@
 //! 2. It leaves a [`cache::Cached`] snapshot in shared data, and then a small [`cache::Pulse`]. The pulse is the
 //!    truth about what is current; a VM that has missed a wake-up finds out by looking at the pulse.
 //! 3. It wakes those who are on the [`roster`].
-//! 4. What all count together is in shared data, too: [`tally`] for one rule, [`quota`] for one policy.
+//! 4. What all count together is in shared data, too: [`tally`] for one rule, [`quota`] for one policy, on a [`shelf`].
 //! 5. [`staleness`] is the dead-man's switch, [`clock`] the time at the control plane, [`delays`] the requests
 //!    that are being held.
 //!
@@ -24,5 +24,6 @@ pub mod lease;
 pub mod poll;
 pub mod quota;
 pub mod roster;
+pub mod shelf;
 pub mod staleness;
 pub mod tally;
