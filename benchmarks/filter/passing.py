@@ -61,6 +61,7 @@ def variants(rules: int) -> dict[str, Variant]:
         "fault-idle": Variant("Envoy's fault filter, not matching", _peer(_fault(ABORTED, "x-never"))),
         "wasm": Variant("a Wasm filter that does nothing", _peer(lambda s: floor.empty(s.bench))),
         "wasm-callbacks": Variant("the same in every callback", _peer(lambda s: floor.every_callback(s.bench))),
+        "wasm-needed": Variant("a Wasm filter that does what HFI must", _peer(lambda s: floor.needed(s.bench))),
         "wasm-found": Variant(f"{CALLS} host calls, found", _peer(lambda s: floor.asking(s.bench, CALLS, True))),
         "wasm-missing": Variant(f"{CALLS} host calls, missing", _peer(lambda s: floor.asking(s.bench, CALLS, False))),
         "hfi-0": Variant("HFI, 0 rules", _hfi()),
@@ -73,6 +74,11 @@ def variants(rules: int) -> dict[str, Variant]:
         "shipped-many": _many(mixed, f"{shipped}, {rules:,} rules", alone=False),
         "fault-abort": Variant("Envoy's fault filter, abort", _peer(_fault(ABORTED, None)), _ABORTED),
         "wasm-abort": Variant("a Wasm filter that aborts", _peer(lambda s: floor.aborting(s.bench, ABORTED)), _ABORTED),
+        "wasm-abort-needed": Variant(
+            "a Wasm filter that aborts as HFI must",
+            _peer(lambda s: floor.aborting_as_needed(s.bench, ABORTED)),
+            _ABORTED,
+        ),
         "hfi-abort": Variant("HFI, abort", _hfi(all_aborted), _ABORTED),
         "shipped-abort": Variant("the shipped chain, abort", _hfi(all_aborted, alone=False), _ABORTED),
     }
@@ -92,9 +98,13 @@ RATIOS: dict[str, tuple[str, str, float | None]] = {
     "fault-idle": ("fault-idle", "none", None),
     "floor": ("wasm", "none", None),
     "callbacks": ("wasm-callbacks", "none", None),
+    "needed": ("wasm-needed", "none", None),
+    "own": ("hfi-many", "wasm-needed", None),
     "abort": ("hfi-abort", "fault-abort", 0.85),
     "abort-shipped": ("shipped-abort", "fault-abort", None),
     "abort-floor": ("wasm-abort", "fault-abort", None),
+    "abort-needed": ("wasm-abort-needed", "fault-abort", None),
+    "abort-own": ("hfi-abort", "wasm-abort-needed", None),
 }
 #: Row: what a host call costs, told by the variant that makes ten.
 PRICES = {"call-found": "wasm-found", "call-missing": "wasm-missing"}
