@@ -70,7 +70,7 @@ async def test_a_mistake_of_ours_ends_every_stream_and_is_said(monkeypatch: pyte
     await found.run()
     assert found.failed
     assert found.stopping
-    assert any("follows the store no longer" in trouble for trouble in troubles(feed, found, 60))
+    assert any("follows the store no longer" in trouble for trouble in troubles(feed, found, 60, None))
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     await store.close()
