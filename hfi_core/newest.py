@@ -16,6 +16,7 @@ from typing import Generic, NoReturn, TypeVar
 
 from hfi_core.backoff import Backoff
 from hfi_core.errors import HfiError, StoreError, StoreUnavailable, WatchCompacted
+from hfi_core.outage import Outage
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Newest(ABC, Generic[T]):
 
     def __init__(self, name: str, unread: str) -> None:
         self._name = name
+        self._outage = Outage(log, f"the reading of the store ({name})")
         self._current: T | None = None
         self._revision = -1
         self._changed = asyncio.Event()
@@ -66,7 +68,7 @@ class Newest(ABC, Generic[T]):
                     backoff.reset()
                 self._trouble = str(error)
                 wait = backoff.next()
-                log.warning("%s: %s; listing again in %.1f s", self._name, error, wait)
+                self._outage.failed(error, wait)
                 await asyncio.sleep(wait)
 
     @abstractmethod
@@ -77,6 +79,7 @@ class Newest(ABC, Generic[T]):
         self._current = value
         self._revision = revision
         self._trouble = None
+        self._outage.over()
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 

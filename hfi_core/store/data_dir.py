@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -37,13 +38,18 @@ class DataDirLock:
         except OSError as error:  # A file system that cannot lock.
             file.close()
             raise SettingsInvalid(f"the data directory {self._data_dir} cannot be locked: {error.strerror}") from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
         self._file = file
+        try:
+            file.truncate(0)
+            file.write(str(os.getpid()))
+            file.flush()
+        except OSError as error:
+            self.release()
+            raise SettingsInvalid(f"the data directory {self._data_dir} cannot be used: {error.strerror}") from error
 
     def release(self) -> None:
         """Let go; fine when it is not held."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # Closing writes what could not be written before.
+                self._file.close()
             self._file = None

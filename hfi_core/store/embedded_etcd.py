@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import random
+import shutil
 import signal
 import socket
 import sys
@@ -23,6 +24,7 @@ from hfi_core.store import leash
 from hfi_core.store.binary import find_binary
 from hfi_core.store.data_dir import DataDirLock
 from hfi_core.store.etcd_client import EtcdClient
+from hfi_core.store.etcd_log import Death, death
 from hfi_core.store.settings import EtcdSettings
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ ELECTION_MS, HEARTBEAT_MS = 100, 20
 #: The range of ports that Linux gives to outgoing connections.
 CLIENT_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
 LOWEST_PORT = 10_000
+#: The end of etcd's log that is read; a panic writes some kilobytes of stack behind what it says.
+LOG_BYTES = 64 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +147,8 @@ class EmbeddedEtcd:
     async def start(self) -> None:
         """Start it, and return when it answers.
 
-        Raises :class:`~hfi_core.errors.SettingsInvalid` (no binary, directory or port in use) and
-        :class:`~hfi_core.errors.StoreUnavailable` (it does not come up; with the end of its log).
+        Raises :class:`~hfi_core.errors.SettingsInvalid` (no binary, a directory that is in use or cannot be written, a
+        port that is taken) and :class:`~hfi_core.errors.StoreUnavailable` (it does not come up; with what it says).
         """
         binary = self._settings.binary or find_binary()
         for port in filter(None, (self._settings.client_port, self._settings.peer_port)):
@@ -157,13 +161,16 @@ class EmbeddedEtcd:
             for attempt in range(1, STARTS + 1):
                 client_port = self._settings.client_port or free_port()
                 self._ports = (client_port, self._settings.peer_port or free_port())
-                await self._spawn(binary)
+                try:
+                    await self._spawn(binary)
+                except OSError as error:
+                    raise SettingsInvalid(f"{error.filename}: {error.strerror}") from error
                 if await self._healthy():
                     break
-                taken = "address already in use" in self._log_tail()
+                taken = "address already in use" in self._log()
                 free_to_choose = self._settings.client_port == 0 or self._settings.peer_port == 0
                 if not (taken and free_to_choose) or attempt == STARTS:
-                    raise StoreUnavailable(f"etcd does not come up; the end of {self.log_file}:\n{self._log_tail()}")
+                    raise self._not_up()
         except BaseException:
             await self.close()
             raise
@@ -227,7 +234,8 @@ class EmbeddedEtcd:
         while True:
             assert self._process is not None
             code = await self._process.wait()
-            log.error("etcd ended by itself (%d); starting it again. See %s", code, self.log_file)
+            why = self._death().words
+            log.error("etcd ended by itself (%d); starting it again: %s (%s)", code, why, self.log_file)
             await asyncio.sleep(backoff.next())
             try:
                 await self._spawn(binary)
@@ -237,8 +245,25 @@ class EmbeddedEtcd:
                 if await self._healthy():
                     backoff.reset()
 
-    def _log_tail(self) -> str:
-        """The end of what the last start wrote."""
-        with self.log_file.open("rb") as written:
-            written.seek(self._log_start)
-            return "\n".join(written.read().decode(errors="replace").splitlines()[-5:])
+    def _not_up(self) -> StoreUnavailable | SettingsInvalid:
+        assert self._process is not None
+        died = self._death()
+        silent = f"it does not answer within {self._settings.ready_seconds:g} s; "
+        words = f"etcd does not come up: {silent if self.pid is not None else ''}{died.words} ({self.log_file})"
+        return SettingsInvalid(words) if died.forbidden else StoreUnavailable(words)
+
+    def _death(self) -> Death:
+        try:
+            free = shutil.disk_usage(self._settings.data_dir).free
+        except OSError:
+            free = None
+        return death(self._log(), self._settings.data_dir, free)
+
+    def _log(self) -> str:
+        """What it wrote since it was last started; empty where even that cannot be read."""
+        try:
+            with self.log_file.open("rb") as written:
+                written.seek(max(self._log_start, written.seek(0, os.SEEK_END) - LOG_BYTES))
+                return written.read().decode(errors="replace")
+        except OSError:
+            return ""

@@ -141,6 +141,17 @@ def test_two_on_one_data_directory(tmp_path: Path) -> None:
     assert "Traceback" not in second.stderr
 
 
+def test_an_etcd_that_cannot_keep_its_data_is_told_in_a_line_and_not_by_its_stack(tmp_path: Path) -> None:
+    require_etcd()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "etcd").touch()  # Where its directory would be.
+    command = [*CLI, "serve", "--http", "127.0.0.1:0", "--xds", "127.0.0.1:0", "--data-dir", str(tmp_path / "data")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert " ".join(done.stderr.split()).startswith("error: etcd does not come up: failed to list data directory: ")
+    assert "goroutine" not in done.stderr
+
+
 def test_on_an_etcd_of_yours(tmp_path: Path, etcd_factory: EtcdFactory) -> None:
     member = etcd_factory()
     member.start()

@@ -147,11 +147,50 @@ async def test_an_etcd_that_does_not_come_up_is_reported_with_its_own_words(tmp_
         assert str(etcd.log_file) in str(failed.value)
 
 
+async def test_an_etcd_whose_disk_is_full_says_so_and_what_would_help(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_etcd, "RESTART_BACKOFF_SECONDS", (0.05, 0.05))
+    full = '{"level":"panic","msg":"failed to create WAL","error":"no space left on device"}'
+    binary = script(
+        tmp_path / "etcd", f"[ -e {tmp_path}/full ] || exec {find_binary()} \"$@\"; echo '{full}' >&2; exit 2"
+    )
+    (tmp_path / "full").touch()
+    etcd = EmbeddedEtcd(settings(tmp_path / "data", binary=binary))
+    told = f"the disk of {tmp_path / 'data'} is full, and etcd needs some 130 MB there: failed to create WAL"
+    with pytest.raises(StoreUnavailable, match=told):
+        await etcd.start()
+    (tmp_path / "full").unlink()
+    async with started(EmbeddedStore(settings(tmp_path / "data", binary=binary))) as store:
+        await store.put("a", b"1")
+        (tmp_path / "full").touch()
+        pid = store.etcd.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: told in caplog.text, within=DEADLINE_SECONDS, what="why it ended")
+        (tmp_path / "full").unlink()
+        await _written(store)
+
+
+@pytest.mark.parametrize("words", ["permission denied", "read-only file system"])
+async def test_a_directory_that_etcd_may_not_write_is_a_mistake_in_the_settings(tmp_path: Path, words: str) -> None:
+    complaint = f'{{"level":"fatal","msg":"discovery failed","error":"open /x/.touch: {words}"}}'
+    binary = script(tmp_path / "etcd", f"echo '{complaint}' >&2; exit 1")
+    with pytest.raises(SettingsInvalid, match=f"etcd may not write to .*{words}"):
+        await EmbeddedEtcd(settings(tmp_path / "data", binary=binary)).start()
+
+
+async def test_a_log_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "etcd.log").mkdir()
+    with pytest.raises(SettingsInvalid, match=r"etcd\.log: Is a directory"):
+        await EmbeddedEtcd(settings(tmp_path)).start()
+
+
 async def test_an_etcd_that_never_answers_is_given_up_and_ended(tmp_path: Path) -> None:
     mute = script(tmp_path / "etcd", f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done")
     etcd = EmbeddedEtcd(settings(tmp_path / "data", binary=mute, ready_seconds=1.0, grace_seconds=0.2))
     began = time.monotonic()
-    with pytest.raises(StoreUnavailable, match="does not come up"):
+    with pytest.raises(StoreUnavailable, match="does not come up: it does not answer within 1 s; it has said nothing"):
         await etcd.start()
     assert time.monotonic() - began < 10
     assert not alive(int((tmp_path / "pid").read_text()))  # It took a SIGKILL.

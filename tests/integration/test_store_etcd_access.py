@@ -12,8 +12,9 @@ import trustme
 from hfi_core.errors import SettingsInvalid, StoreDenied, StoreUnavailable
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.settings import EtcdSettings
-from tests.integration.store_support import Follower, started
-from tests.support.etcd import Certificates, Etcd, EtcdFactory
+from tests.integration.store_support import DEADLINE_SECONDS, Follower, started
+from tests.support.etcd import READY_SECONDS, Certificates, Etcd, EtcdFactory
+from tests.support.waiting import eventually, eventually_async
 
 pytestmark = pytest.mark.etcd
 
@@ -97,6 +98,9 @@ async def test_a_certificate_for_another_name_says_so(etcd_factory: EtcdFactory,
         leaf.cert_chain_pems[0].write_to_path(str(cert))
     member = etcd_factory(tls=certificates)
     member.start(wait=False)  # etcdctl would refuse it, too.
+    await eventually(lambda: member._listens() or not member._running(), within=READY_SECONDS, what="etcd's port")
+    # One that has ended says why; waiting for its certificate would not.
+    assert member._running(), (member.directory / f"{member.name}.log").read_text()
     settings = replace(
         member.settings,
         ca=certificates.ca,
@@ -104,12 +108,14 @@ async def test_a_certificate_for_another_name_says_so(etcd_factory: EtcdFactory,
         key=certificates.client_key,
         request_seconds=0.5,
     )
-    async with started(EtcdStore(settings)) as store, asyncio.timeout(20):
-        while True:
+    async with started(EtcdStore(settings)) as store:
+
+        async def refusal() -> str | None:
             with pytest.raises(StoreUnavailable) as refused:
                 await store.list()
-            if "another name" in str(refused.value):
-                break
+            return str(refused.value) if "another name" in str(refused.value) else None
+
+        await eventually_async(refusal, within=DEADLINE_SECONDS, what="the refusal of the name")
 
 
 async def test_no_client_certificate_or_a_strangers_says_what_to_set(let_in: EtcdSettings, tmp_path: Path) -> None:

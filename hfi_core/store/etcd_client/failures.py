@@ -7,6 +7,7 @@ text, which its own clients compare as well.
 from __future__ import annotations
 
 import enum
+import re
 
 import grpc
 from grpc.aio import AioRpcError
@@ -56,6 +57,10 @@ _TLS_HINTS = (
 )
 
 
+#: gRPC's words for a connection that does not come about, around those that say why. The address is ours to say.
+_UNREACHED = re.compile(r"failed to connect to all addresses; last error: [A-Z_]+: ipv[46]:\S+: (.+)", re.DOTALL)
+
+
 def verdict(error: AioRpcError) -> Verdict:
     """What to do about it."""
     if is_token_refused(error.details() or ""):
@@ -87,5 +92,7 @@ def translate(error: AioRpcError, target: str) -> StoreError:
         return StoreUnavailable(f"etcd at {target} is full ({text}): compact and defragment it, then disarm the alarm")
     if "request is too large" in text:
         return StoreError(f"etcd at {target} does not take a value of that size (its --max-request-bytes)")
+    if (unreached := _UNREACHED.match(text)) is not None:
+        text = unreached[1]
     hint = next((f"{hint} – " for sign, hint in _TLS_HINTS if sign in text), "")
     return StoreUnavailable(f"etcd at {target}: {hint}{text}")

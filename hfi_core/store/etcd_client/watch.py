@@ -9,7 +9,8 @@ The laws:
 3. A response may come in fragments; changes are handed over when the last one is there, so never half a
    transaction.
 4. The stream carries ``hasleader``, so that a member that is cut off from its cluster ends the watch.
-5. Silence is asked about, and an unanswered question ends the connection.
+5. Silence is asked about, and an unanswered question ends the connection. After a connection it is asked about early,
+   for until then nobody can say that a quiet store is back.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from grpc import aio
 
 from hfi_core.backoff import Backoff
 from hfi_core.errors import StoreDenied, StoreUnavailable, WatchCompacted
+from hfi_core.outage import Outage
 from hfi_core.store.etcd_client.calls import Caller
 from hfi_core.store.etcd_client.channels import Channels
 from hfi_core.store.etcd_client.failures import is_token_refused, translate
@@ -36,6 +38,8 @@ log = logging.getLogger(__name__)
 
 #: Between two connections of one watch.
 BACKOFF_SECONDS = (0.05, 5.0)
+#: A new connection is silent for so long before it is asked: what was missed comes first, within 0.1 s.
+FIRST_QUESTION_SECONDS = 0.5
 #: The id that etcd gives the answer to a progress request.
 PROGRESS_ANSWER = -1
 
@@ -105,6 +109,7 @@ class Watcher:
         """Changes after ``from_revision``, whatever becomes of the connection, until the caller closes."""
         state = WatchState(key, end, from_revision)
         backoff = Backoff(*BACKOFF_SECONDS)
+        outage = Outage(log, f"the watch of {key.decode(errors='backslashreplace')} in etcd")
         denied = False
         while not self._caller.closed.is_set():
             index = self._channels.favourite
@@ -114,6 +119,7 @@ class Watcher:
                 async with contextlib.aclosing(self._stream(index, state)) as stream:
                     async for news in stream:
                         backoff.reset()
+                        outage.over()
                         denied = False
                         yield news
             except StoreDenied:
@@ -126,7 +132,7 @@ class Watcher:
                 self._channels.failed(index)
                 pause = backoff.next()
                 if not self._caller.closed.is_set():
-                    log.warning("the watch on etcd: %s; connecting again in %.2f s", error, pause)
+                    outage.failed(error, pause)
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._caller.closed.wait()
@@ -155,6 +161,8 @@ class Watcher:
                 if not isinstance(response, pb.WatchResponse):  # It is gRPC's end of stream.
                     raise StoreUnavailable(f"etcd at {target} closed the watch")
                 patience, asked = self._settings.heartbeat_seconds, False
+                if response.created:
+                    patience = min(patience, FIRST_QUESTION_SECONDS)
                 reading = asyncio.ensure_future(call.read())
                 news = state.accept(response)
                 if news is not None:

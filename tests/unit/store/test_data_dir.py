@@ -58,3 +58,13 @@ def test_a_file_system_without_locks_is_not_mistaken_for_another_user(
     monkeypatch.setattr(fcntl, "flock", flock)
     with pytest.raises(SettingsInvalid, match="cannot be locked"):
         DataDirLock(tmp_path).acquire()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a file that takes nothing is Linux's")
+def test_a_lock_file_that_takes_nothing_is_told(tmp_path: Path) -> None:
+    """As on a disk that is full."""
+    (tmp_path / "hfi.lock").symlink_to("/dev/full")
+    lock = DataDirLock(tmp_path)
+    with pytest.raises(SettingsInvalid, match=f"{tmp_path} cannot be used: "):
+        lock.acquire()
+    lock.release()

@@ -32,6 +32,14 @@ def failure(code: grpc.StatusCode, details: str | None) -> AioRpcError:
         (Code.UNAVAILABLE, "etcdserver: request timed out", StoreUnavailable, "timed out", Verdict.NEXT),
         (Code.DEADLINE_EXCEEDED, "Deadline Exceeded", StoreUnavailable, "Deadline", Verdict.NEXT),
         (Code.UNAVAILABLE, None, StoreUnavailable, "UNAVAILABLE", Verdict.NEXT),
+        (
+            Code.UNAVAILABLE,
+            "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:2379: Failed to connect to remote "
+            "host: Connection refused",
+            StoreUnavailable,
+            "etcd at 10.0.0.1:2379: Failed to connect to remote host: Connection refused",
+            Verdict.NEXT,
+        ),
         (Code.RESOURCE_EXHAUSTED, "etcdserver: too many requests", StoreUnavailable, "too many", Verdict.FAIL),
         (
             Code.RESOURCE_EXHAUSTED,

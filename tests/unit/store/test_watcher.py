@@ -201,3 +201,31 @@ async def test_a_member_that_answers_requests_and_keeps_no_watch_is_left(member:
         async with watching(replace(member.settings, endpoints=endpoints)) as news:
             await following(news)
     assert (member.watches, other.watches) == (1, 1)
+
+
+async def test_a_quiet_store_is_known_to_be_back_soon_after_it_is(member: Scripted) -> None:
+    """And not when the next sign of life is due; what is tried meanwhile is told once."""
+    async with watching(replace(member.settings, heartbeat_seconds=60, hung_seconds=90)) as news:
+        async with asyncio.timeout(10):
+            assert await following(news) == WatchNews((), 10)
+
+
+async def test_an_outage_is_told_once_and_so_is_its_end(member: Scripted, caplog: pytest.LogCaptureFixture) -> None:
+    ordinary = member.on_watch
+
+    async def away(requests: Requests, context: Context) -> Responses:
+        if member.watches == 4:
+            async for response in ordinary(requests, context):
+                yield response
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "etcdserver: no leader")
+
+    caplog.set_level("INFO")
+    member.on_watch = away
+    async with watching(member.settings) as news:
+        for _ in range(2):
+            await following(news)
+    told = [record.getMessage() for record in caplog.records if "watch of" in record.getMessage()]
+    assert member.watches == 4
+    assert len(told) == 2
+    assert told[0].startswith("the watch of a in etcd is interrupted: etcd at 127.0.0.1:")
+    assert told[1].startswith("the watch of a in etcd goes on, after ")
