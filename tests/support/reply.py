@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. ``fields`` are all of its headers, by which HTTP/1.1 frames it, too. Only HTTP/2 sends ``trailers``."""
+    """An answer. ``fields`` are all of its headers, by which HTTP/1.1 frames it, too. HTTP/2 alone has ``trailers``."""
 
     status: int
     fields: tuple[tuple[str, str], ...]

@@ -11,6 +11,9 @@ use hfi_engine::rule::Rule;
 use crate::metrics::Metrics;
 use crate::numbers::Numbers;
 
+/// The policy and the rule that stand for those that find no room for series of their own. None can have that name.
+const OTHER: &str = "_other";
+
 /// What can happen to a rule.
 #[derive(Debug, Clone, Copy)]
 enum What {
@@ -33,14 +36,15 @@ impl What {
         }
     }
 
-    fn series(self, rule: &Rule) -> String {
+    /// The name of its series.
+    fn of(self, policy: &str, rule: &str) -> String {
         let (what, kind) = match self {
             What::Matched => ("matched", "any".to_owned()),
             What::Injected(kind) => ("injected", kind.name()),
             What::Shadowed(kind) => ("shadowed", kind.name()),
             What::Skipped(why) => ("skipped", why.as_str().to_owned()),
         };
-        format!("hfi.rule~{what}~{}~{}~{kind}", rule.policy, rule.name)
+        format!("hfi.rule~{what}~{policy}~{rule}~{kind}")
     }
 }
 
@@ -57,9 +61,10 @@ pub struct Counting<'a> {
 impl Counting<'_> {
     fn count(&self, at: usize, rule: &Rule, what: What) {
         let mut places = self.places.0.borrow_mut();
-        let place = places
-            .entry(at * What::COUNT + what.index())
-            .or_insert_with(|| self.metrics.series(what.series(rule)));
+        let place = places.entry(at * What::COUNT + what.index()).or_insert_with(|| {
+            let own = self.metrics.series(what.of(&rule.policy, &rule.name));
+            own.or_else(|| self.metrics.common_series(what.of(OTHER, OTHER)))
+        });
         if let Some(series) = place {
             self.metrics.count(*series);
         }
