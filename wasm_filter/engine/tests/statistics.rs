@@ -1,12 +1,13 @@
 //! Whether percentages are what a policy says, by exact binomial bounds. Seeds are fixed, so that nothing here
-//! fails by chance; a right engine would fail with one seed in a million, and a wrong one with nearly all of them.
+//! fails by chance; a right engine would fail with one seed in a million, and one whose percentages are a tenth too
+//! large or too small with nearly all of them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod common;
 
 use common::yardsticks::{ALPHA, Z, assert_binomial, binomial_tails, chi_square_bound, normal_cdf};
 use common::{Asked, Proxy, rule, snapshot, status};
-use hfi_engine::chance::SeededRolls;
+use hfi_engine::chance::{Chance, SeededRolls};
 use hfi_engine::decide::{Desk, Observer, Skip, Verdict, decide};
 use hfi_engine::injection::Kind;
 use hfi_engine::rule::Rule;
@@ -33,8 +34,8 @@ impl Observer for Nobody {
     fn shadowed(&mut self, _at: usize, _rule: &Rule, _kind: Kind) {}
 }
 
-/// How many of so many requests, each of another user, are answered.
-fn aborted(rules: &Snapshot, rolls: u64, rounds: usize) -> usize {
+/// Into how many of so many requests, each of another user, something is injected.
+fn hits(rules: &Snapshot, rolls: u64, rounds: usize) -> usize {
     let mut proxy = Proxy::with(SeededRolls::new(rolls));
     let mut hit = |round: &usize| {
         let Desk { now_ms, stale, probes, rolls, tallies, .. } = proxy.desk();
@@ -68,29 +69,75 @@ fn user(number: usize) -> Asked {
     Asked::get("/").with("x-user", format!("user-{number}"))
 }
 
-const PERCENTAGES: [f64; 7] = [0.01, 0.5, 12.5, 33.3333, 50.0, 90.0, 99.99];
+const PERCENTAGES: [f64; 6] = [2.5, 12.5, 33.3333, 50.0, 90.0, 99.99];
+
+/// So many requests that a percentage which is a tenth too large or too small would be seen, nearly always.
+fn rounds(probability: f64) -> usize {
+    let sees = |rounds: &usize| {
+        let n = *rounds as f64;
+        [0.9 * probability, 1.1 * probability].into_iter().filter(|wrong| *wrong < 1.0).all(|wrong| {
+            // Of the wrong one, what looks most like the right one, but for one run in a thousand.
+            let stray = 3.1 * (n * wrong * (1.0 - wrong)).sqrt();
+            let hits = if wrong < probability { n * wrong + stray } else { n * wrong - stray };
+            let (at_most, at_least) = binomial_tails(hits as usize, *rounds, probability);
+            at_most.min(at_least) < ALPHA / 2.0
+        })
+    };
+    (10..).map(|doubled| 1_usize << doubled).find(sees).unwrap()
+}
+
+fn assert_percentage(percentage: f64, by: By, seed: u64) {
+    let rounds = rounds(percentage / 100.0);
+    let found = hits(&percent(percentage, 100.0, by), seed, rounds);
+    assert_binomial(found, rounds, percentage / 100.0, &format!("{by:?}"));
+}
 
 #[test]
 fn percentages_hold_by_chance() {
-    for (percentage, seed) in PERCENTAGES.into_iter().zip(1..) {
-        let hits = aborted(&percent(percentage, 100.0, By::Chance), seed, 100_000);
-        assert_binomial(hits, 100_000, percentage / 100.0, "by chance");
-    }
+    PERCENTAGES
+        .into_iter()
+        .zip(1..)
+        .for_each(|(percentage, seed)| assert_percentage(percentage, By::Chance, seed));
 }
 
 #[test]
 fn percentages_hold_over_sticky_values() {
-    for percentage in PERCENTAGES {
-        let hits = aborted(&percent(percentage, 100.0, By::Value), 0, 100_000);
-        assert_binomial(hits, 100_000, percentage / 100.0, "sticky");
-    }
+    PERCENTAGES.into_iter().for_each(|percentage| assert_percentage(percentage, By::Value, 0));
 }
 
 #[test]
 fn percentages_hold_over_seeded_runs() {
-    for (percentage, seed) in PERCENTAGES.into_iter().zip(1..) {
-        let hits = aborted(&percent(percentage, 100.0, By::Seed(seed)), 0, 50_000);
-        assert_binomial(hits, 50_000, percentage / 100.0, "seeded");
+    PERCENTAGES
+        .into_iter()
+        .zip(1..)
+        .for_each(|(percentage, seed)| assert_percentage(percentage, By::Seed(seed), 0));
+}
+
+#[test]
+fn small_percentages_hold() {
+    // It takes millions of requests to tell them: without the requests, then.
+    for (percentage, seed) in [(0.02, 1), (0.5, 2)] {
+        let (rounds, chance) = (rounds(percentage / 100.0), Chance::from_percentage(percentage).unwrap());
+        let mut rolls = SeededRolls::new(seed);
+        let hits = (0..rounds).filter(|_| chance.fires(&mut rolls)).count();
+        assert_binomial(hits, rounds, percentage / 100.0, "small");
+    }
+}
+
+#[test]
+fn parts_hold_their_percentages() {
+    let headers = json!({"set": {"x-new": "1"}});
+    let parts = [
+        ("delay", json!({"fixedDelay": "1ms"})),
+        ("abort", json!({"httpStatus": 503})),
+        ("request", json!({"headers": headers})),
+        ("response", json!({"headers": headers})),
+    ];
+    let rounds = rounds(0.3);
+    for (seed, (part, mut what)) in (1..).zip(parts) {
+        what["percentage"] = json!(30);
+        let rules = snapshot(json!([rule("r", json!({"fault": {part: what}}))]));
+        assert_binomial(hits(&rules, seed, rounds), rounds, 0.3, part);
     }
 }
 
@@ -110,8 +157,8 @@ fn sticky_rules_of_one_policy_fall_apart() {
 fn a_part_rolls_apart_from_its_rule() {
     // One number for both rolls would hit in a half, and not in a quarter.
     for by in [By::Chance, By::Value, By::Seed(1)] {
-        let hits = aborted(&percent(50.0, 50.0, by), 1, 20_000);
-        assert_binomial(hits, 20_000, 0.25, "part of a rule");
+        let found = hits(&percent(50.0, 50.0, by), 1, 20_000);
+        assert_binomial(found, 20_000, 0.25, "part of a rule");
     }
 }
 

@@ -45,6 +45,9 @@ pub fn normal_cdf(x: f64) -> f64 {
         for n in 1..200 {
             term *= x * x / f64::from(2 * n + 1);
             sum += term;
+            if term.abs() < f64::EPSILON * sum.abs() {
+                break;
+            }
         }
         return 0.5 + density * sum;
     }
