@@ -115,9 +115,10 @@ def _failover(replicas: Sequence[Address]) -> str:
         return ""
     return """\
   # Any replica, but for one whose connection has just broken or that has answered 502, 503 or 504: that one is left
-  # alone for a second, and longer each time. When all have failed, all are tried.
+  # alone for a second, and longer each time. When all have failed, all are tried. Without the 0s Envoy would go on
+  # trying it for up to a second, where another one has come back within the second before.
   lb_policy: RANDOM
-  common_lb_config: {healthy_panic_threshold: {value: 1}}
+  common_lb_config: {healthy_panic_threshold: {value: 1}, update_merge_window: 0s}
   outlier_detection:
     split_external_local_origin_errors: true
     consecutive_local_origin_failure: 1

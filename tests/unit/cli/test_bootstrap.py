@@ -74,8 +74,9 @@ def test_of_several_replicas_those_that_fail_are_left_alone(
         detection = by_name[name].get("outlier_detection", {})
         assert (detection.get("consecutive_local_origin_failure") == 1) is several
         assert (detection.get("consecutive_gateway_failure") == 1) is several
-        # Enough to leave the last one alone, too; and then all are tried.
-        assert (by_name[name].get("common_lb_config") == {"healthy_panic_threshold": {"value": 1}}) is several
+        # Enough to leave the last one alone, too; and then all are tried. And it takes effect at once.
+        common = {"healthy_panic_threshold": {"value": 1}, "update_merge_window": "0s"}
+        assert (by_name[name].get("common_lb_config") == common) is several
 
 
 @pytest.mark.parametrize("text", [sidecar, snippet, minimal])
