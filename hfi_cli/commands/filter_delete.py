@@ -14,7 +14,7 @@ from hfi_cli.session import OutputOption, ServerOption, connect
 
 def delete(
     ctx: typer.Context,
-    versions: Annotated[list[str], typer.Argument(metavar="VERSION...", help="The modules.", show_default=False)],
+    versions: Annotated[list[str], typer.Argument(metavar="VERSION", help="The modules.", show_default=False)],
     server: ServerOption = None,
     output: OutputOption = None,
 ) -> None:

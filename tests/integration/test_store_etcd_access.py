@@ -13,8 +13,8 @@ from hfi_core.errors import SettingsInvalid, StoreDenied, StoreUnavailable
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.settings import EtcdSettings
 from tests.integration.store_support import DEADLINE_SECONDS, Follower, started
-from tests.support.etcd import READY_SECONDS, Certificates, Etcd, EtcdFactory
-from tests.support.waiting import eventually, eventually_async
+from tests.support.etcd import Certificates, Etcd, EtcdFactory
+from tests.support.waiting import eventually_async
 
 pytestmark = pytest.mark.etcd
 
@@ -98,9 +98,6 @@ async def test_a_certificate_for_another_name_says_so(etcd_factory: EtcdFactory,
         leaf.cert_chain_pems[0].write_to_path(str(cert))
     member = etcd_factory(tls=certificates)
     member.start(wait=False)  # etcdctl would refuse it, too.
-    await eventually(lambda: member._listens() or not member._running(), within=READY_SECONDS, what="etcd's port")
-    # One that has ended says why; waiting for its certificate would not.
-    assert member._running(), (member.directory / f"{member.name}.log").read_text()
     settings = replace(
         member.settings,
         ca=certificates.ca,
@@ -111,6 +108,8 @@ async def test_a_certificate_for_another_name_says_so(etcd_factory: EtcdFactory,
     async with started(EtcdStore(settings)) as store:
 
         async def refusal() -> str | None:
+            # One that has ended says why; waiting for its certificate would not.
+            assert member._running(), (member.directory / f"{member.name}.log").read_text()
             with pytest.raises(StoreUnavailable) as refused:
                 await store.list()
             return str(refused.value) if "another name" in str(refused.value) else None
