@@ -7,7 +7,6 @@ use crate::abi::Action;
 use crate::answer::{self, MARK, name_of};
 use crate::body::{After, Body};
 use crate::filter::{Awaiting, Course, Filter, Treatment};
-use crate::host;
 use crate::host::stream::{self, Side};
 use crate::rewrite::{self, Length, Rest};
 use crate::tallies::Place;
@@ -98,9 +97,9 @@ impl Exchange {
                 reply.send();
                 Action::Pause
             }
-            // By HTTP/2, the end comes with the last chunk, and a chunk that passes takes it along. Of what was held
-            // back whole, the end can be kept back (see `on_response_body`).
-            (None, _) if matches!(self.body, Body::Cut(_)) && is_multiplexed() => {
+            // From an upstream of HTTP/2, or from Envoy itself, the end comes with the last chunk, and a chunk that passes
+            // takes it along. Of what was held back whole, the end can be kept back (see `on_response_body`).
+            (None, _) if matches!(self.body, Body::Cut(_)) => {
                 let moment = Held { then: Then::GoOn(Side::Response), place: None };
                 self.held_until = Some(self.filter.waiting.hold(self.context, GATHER, moment));
                 Action::Pause
@@ -117,7 +116,7 @@ impl Exchange {
     }
 }
 
-/// A response by HTTP/2 that is to be cut is held back for so long: a small one is there as a whole then.
+/// A response that is to be cut is held back for so long: a small one is there as a whole then.
 const GATHER: Duration = Duration::from_millis(5);
 
 /// What was let through may still wait for the client's window; a reset takes away what does.
@@ -125,11 +124,6 @@ const FLUSH: Duration = Duration::from_millis(100);
 
 /// Envoy's own fault filter, behind this one, takes its bandwidth from it.
 const THROUGHPUT: &str = "x-envoy-fault-throughput-response";
-
-/// Whether the client speaks HTTP/2 or newer.
-fn is_multiplexed() -> bool {
-    host::property(&["request", "protocol"]).is_some_and(|protocol| !protocol.starts_with(b"HTTP/1"))
-}
 
 /// Access logs have it as `%FILTER_STATE(wasm.hfi.fault:PLAIN)%`.
 fn name_for_logs(treatment: &Treatment) {
