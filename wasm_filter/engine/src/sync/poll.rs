@@ -81,9 +81,11 @@ impl Poller {
 
     /// A good answer came; with progress when it is newer, in the same store.
     pub fn worked(&mut self, now: Duration, progress: bool) {
+        // After a failure it was not to be parked, so that it came at once says nothing of the server.
+        let parked = !self.backoff.is_failing();
         self.backoff.worked();
         let next = match self.state {
-            State::UnderWay { since } if !progress => now.max(since + PAUSE),
+            State::UnderWay { since } if parked && !progress => now.max(since + PAUSE),
             _ => now,
         };
         self.state = State::Due(next);
@@ -251,6 +253,21 @@ mod tests {
         assert!(!poller.is_due(NOW + poller.timeout()));
         assert_eq!(poller.timeout(), s(35));
         assert!(poller.is_due(NOW + s(45)), "a call that the host forgot is given up");
+    }
+
+    #[test]
+    fn asks_again_at_once_when_it_had_asked_not_to_be_parked() {
+        let (mut poller, config) = (poller(), PluginConfig::default());
+        let wait = poller.failed(NOW, &mut SeededRolls::new(1));
+        let later = NOW + wait;
+        assert_eq!(poller.wait_seconds(&config), 0);
+        poller.asked(later);
+        poller.worked(later, false);
+        assert!(poller.is_due(later), "a rule that comes now is not to wait for a second");
+        assert_eq!(poller.wait_seconds(&config), config.wait_seconds);
+        poller.asked(later);
+        poller.worked(later, false);
+        assert!(!poller.is_due(later + Duration::from_millis(999)), "this one should have been parked");
     }
 
     #[test]
