@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from hfi_xds import pb, status_service, wire
@@ -39,7 +40,7 @@ OF_ONE_TYPE = {
 SERVED = (AGGREGATED, *OF_ONE_TYPE, METRICS, STATUS)
 
 _SOTW = Codec(wire.sotw_request, wire.sotw_response)
-_DELTA = Codec(wire.delta_request, wire.delta_response)
+_DELTA = Codec(wire.delta_request, wire.delta_bytes)
 
 #: Serves one stream: requests, the way to write a response, and whose it is; answers how the stream ends.
 Serve = Callable[[AsyncIterator[Any], Callable[[Any], Awaitable[None]], Caller], Awaitable[End]]
@@ -137,5 +138,9 @@ def _caller(context: Any) -> Caller:
 def _wire(method: MethodDescriptor) -> dict[str, Any]:
     return {
         "request_deserializer": GetMessageClass(method.input_type).FromString,
-        "response_serializer": GetMessageClass(method.output_type).SerializeToString,
+        "response_serializer": _serialised,
     }
+
+
+def _serialised(message: Message | bytes) -> bytes:
+    return message if isinstance(message, bytes) else message.SerializeToString()

@@ -22,7 +22,7 @@ from hfi_xds.resources import Resource
 MAX_LABELS = 64
 MAX_LABEL_TEXT = 256
 MAX_USER_AGENT = 128
-#: Messages of resources that are kept. Some of them are modules of a megabyte.
+#: Serialised resources that are kept. Some of them are modules of a megabyte.
 MAX_KEPT = 32
 
 
@@ -101,7 +101,7 @@ def delta_response(response: DeltaResponse, identifier: str) -> pb.DeltaDiscover
     ttl = _duration(response.ttl_seconds)
     return pb.DeltaDiscoveryResponse(
         resources=[
-            *(_named(resource) if ttl is None else _living(resource, ttl) for resource in response.resources),
+            *(_named(resource, ttl) for resource in response.resources),
             *(pb.Resource(name=name, version=version, ttl=ttl) for name, version in response.alive),
         ],
         removed_resources=response.removed,
@@ -111,13 +111,29 @@ def delta_response(response: DeltaResponse, identifier: str) -> pb.DeltaDiscover
     )
 
 
+def delta_bytes(response: DeltaResponse, identifier: str) -> bytes:
+    """The same, serialised.
+
+    What is most of it is kept, for one change goes to thousands of streams: fields of a message may come in any order,
+    so a message is its pieces one after the other (protobuf's encoding, "Last One Wins").
+    """
+    if response.ttl_seconds or response.alive:
+        return delta_response(response, identifier).SerializeToString()
+    rest = pb.DeltaDiscoveryResponse(
+        removed_resources=response.removed,
+        type_url=response.type_url,
+        nonce=response.nonce,
+        control_plane=_control_plane(identifier),
+    )
+    return b"".join([*map(_field, response.resources), rest.SerializeToString()])
+
+
 @lru_cache(maxsize=MAX_KEPT)
-def _named(resource: Resource) -> pb.Resource:
-    """Kept, for one change goes to thousands of streams. Whoever puts it into a message copies it."""
-    return _living(resource, None)
+def _field(resource: Resource) -> bytes:
+    return pb.DeltaDiscoveryResponse(resources=[_named(resource, None)]).SerializeToString()
 
 
-def _living(resource: Resource, ttl: Duration | None) -> pb.Resource:
+def _named(resource: Resource, ttl: Duration | None) -> pb.Resource:
     return pb.Resource(name=resource.name, version=resource.version, resource=_any(resource), ttl=ttl)
 
 
@@ -131,7 +147,7 @@ def _mortal(resource: Resource, ttl_seconds: float) -> Any:
     if not ttl_seconds:
         return _any(resource)
     wrapped = Any()
-    wrapped.Pack(_living(resource, _duration(ttl_seconds)))
+    wrapped.Pack(_named(resource, _duration(ttl_seconds)))
     return wrapped
 
 

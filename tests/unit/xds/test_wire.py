@@ -113,3 +113,20 @@ def test_responses_of_the_incremental_variant() -> None:
     [wrapped] = message.resources
     assert (wrapped.name, wrapped.version) == ("hfi", resource.version)
     assert (wrapped.resource.type_url, wrapped.resource.value) == (EXTENSION_CONFIG, b"one")
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        DeltaResponse(EXTENSION_CONFIG, "7", tuple(of(hfi="one")), ("gone", "too")),
+        DeltaResponse(EXTENSION_CONFIG, "8", tuple(of(hfi="one", other="two"))),
+        DeltaResponse(EXTENSION_CONFIG, "9", (), ("gone",)),
+        DeltaResponse(EXTENSION_CONFIG, "10", tuple(of(hfi="one")), ttl_seconds=1.5),
+        DeltaResponse(EXTENSION_CONFIG, "11", (), alive=(("hfi", "v"),), ttl_seconds=1.5),
+    ],
+    ids=["changed and gone", "two", "gone", "may expire", "lives on"],
+)
+def test_a_response_is_the_same_in_pieces(response: DeltaResponse) -> None:
+    message = pb.DeltaDiscoveryResponse.FromString(wire.delta_bytes(response, "replica-1"))
+    assert message == wire.delta_response(response, "replica-1")
+    assert pb.DeltaDiscoveryResponse.FromString(wire.delta_bytes(response, "replica-2")) != message
