@@ -149,9 +149,9 @@ async def test_a_service_and_a_method_of_grpc(ring: Ring, wire: Wire) -> None:
     assert await ask(f"/{service}2/Add")
     for path in (f"/{service}2/Remove", f"/{service}", f"/{service}/", f"/{service}/a/b", f"/x/{service}/Add"):
         assert not await ask(path), path
-    assert await ask(f"/{service}/Add", "application/grpc+proto")
-    # Envoy takes what has parameters for no gRPC, and neither does HFI.
-    for kind in ("application/grpc;a=b", "application/json", "application/grpc-web", "text/plain"):
+    for kind in ("application/grpc+proto", "application/grpc+proto;a=b"):
+        assert await ask(f"/{service}/Add", kind), kind
+    for kind in ("application/json", "application/grpc;a=b", "application/grpc-web", "application/grpc-web+proto"):
         assert not await ask(f"/{service}/Add", kind), kind
 
 

@@ -143,6 +143,19 @@ async def test_a_body_is_cut_after_so_many_bytes(ring: Ring, wire: Wire, late: b
     await asyncio.gather(*(ask(*cut, chunked) for cut in CUTS for chunked in (False, True)))
 
 
+async def test_many_bodies_that_are_cut_at_one_time_have_each_its_bytes(ring: Ring, http2: Wire) -> None:
+    await ring.inject(delay=delay("500ms", phase="response"), response={"truncate": {"bytes": 1000}})
+    async with ring.connections(6, wire=http2) as opened:
+        for connection in opened * 50:
+            await connection.send(ring.path, headers=[wanted(length=1001)])
+        lengths = []
+        for connection in opened * 50:
+            with pytest.raises(CutOff) as cut:
+                await connection.read()
+            lengths.append(len(cut.value.body))
+    assert lengths == [1000] * 300
+
+
 async def test_a_body_shorter_than_the_cut_is_whole(ring: Ring, wire: Wire) -> None:
     await ring.inject(response={"truncate": {"bytes": 1001}})
     for length in (0, 1000):

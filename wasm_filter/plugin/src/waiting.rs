@@ -14,7 +14,6 @@ use crate::metrics::Metrics;
 use crate::tallies::Place;
 
 const NEVER: Duration = Duration::MAX;
-const MOMENT: Duration = Duration::from_millis(1);
 
 /// The requests and responses of one root context that are held back.
 pub struct Waiting {
@@ -26,9 +25,7 @@ pub struct Waiting {
     ending: RefCell<Delays<Held>>,
     /// When the timer of the root context rings next; the host starts it anew after each tick.
     rings_at: Cell<Duration>,
-    /// When something was last let go.
-    let_go_at: Cell<Duration>,
-    /// Which were let go then.
+    /// Whose responses were let go as a whole, and have not passed yet.
     let_go: RefCell<Vec<u32>>,
 }
 
@@ -70,7 +67,6 @@ impl Waiting {
             going: RefCell::default(),
             ending: RefCell::default(),
             rings_at: Cell::new(NEVER),
-            let_go_at: Cell::new(NEVER),
             let_go: RefCell::default(),
         }
     }
@@ -105,7 +101,6 @@ impl Waiting {
     /// Lets go of what is due, in passing: the call is about the stream of `context`. A timer of Envoy's rings when the
     /// kernel's coarse clock has moved on, which is every 4 ms on many machines; a busy worker is awake more often.
     pub fn look(&self, context: u32) {
-        self.let_go.borrow_mut().clear();
         if self.going.borrow().is_empty() {
             return;
         }
@@ -117,6 +112,7 @@ impl Waiting {
 
     /// Sees to all that is held and whose time has come. To be called by the root context, `root`.
     pub fn release_due(&self, now: Duration, root: u32) {
+        // Those without a body, at the most: what was let go has long passed.
         self.let_go.borrow_mut().clear();
         self.release(&self.going, now, root);
         self.release(&self.ending, now, root);
@@ -124,7 +120,6 @@ impl Waiting {
 
     /// Comes back to the context that the call is about.
     fn release(&self, delays: &RefCell<Delays<Held>>, now: Duration, context: u32) {
-        self.let_go_at.set(now);
         let mut left = false;
         while let Some((held_context, held)) = pop_due(delays, now) {
             self.count(&held, -1);
@@ -135,7 +130,9 @@ impl Waiting {
             left = true;
             match held.then {
                 Then::Resume(side) | Then::GoOn(side) => {
-                    self.let_go.borrow_mut().push(held_context);
+                    if side == Side::Response && is_whole() {
+                        self.let_go.borrow_mut().push(held_context);
+                    }
                     stream::resume(side);
                 }
                 Then::Abort(injection) => answer::abort(&injection),
@@ -148,11 +145,11 @@ impl Waiting {
         }
     }
 
-    /// Whether what happens to the stream of `context` now comes of its being let go. The host does that right after
-    /// the call in which it was.
+    /// Whether the last chunk of the stream of `context`, which passes now, does so because it was let go.
     pub fn is_letting_go(&self, context: u32) -> bool {
-        self.let_go.borrow().contains(&context)
-            && host::monotonic().saturating_sub(self.let_go_at.get()) < MOMENT
+        let mut let_go = self.let_go.borrow_mut();
+        let at = let_go.iter().position(|one| *one == context);
+        at.map(|at| let_go.swap_remove(at)).is_some()
     }
 
     /// Has the timer ring at `other`, or for what is held if that is earlier.
@@ -173,6 +170,13 @@ impl Waiting {
         self.rings_at.set(NEVER);
         host::set_tick_period(0);
     }
+}
+
+/// Whether all of the response of the active context is there. Then its last chunk is held back with it, and else that
+/// is still to come. What Envoy answers itself is there at once.
+fn is_whole() -> bool {
+    host::property(&["response", "backend_latency"]).is_some()
+        || host::property(&["response", "code_details"]).is_some_and(|details| details != b"via_upstream")
 }
 
 /// In a line of its own, so that nothing stays borrowed.
