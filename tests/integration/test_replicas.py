@@ -245,7 +245,7 @@ async def test_generic_tools_see_every_node_at_any_replica(tmp_path: Path, etcd:
         [version] = versions
         expected = {
             "takes": ("SYNCED", version, ""),
-            "refuses": ("ERROR", "", "Unable to create Wasm plugin hfi"),
+            "refuses": ("ERROR", "", "INVALID_ARGUMENT: Unable to create Wasm plugin hfi"),
             "waits": ("STALE", "", ""),
         }
 
