@@ -11,6 +11,8 @@ from hfi_core.address import Address
 
 #: Plain words that YAML 1.1, which Envoy reads, takes for something else.
 _WORDS = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
+#: The type of a cluster whose names are looked up again and again, as YAML.
+BY_NAME = "type: STRICT_DNS\ndns_lookup_family: V4_PREFERRED"
 
 
 def scalar(text: str) -> str:
@@ -26,8 +28,8 @@ def socket(address: Address) -> str:
 
 
 def endpoints(cluster: str, addresses: Sequence[Address], indent: int = 6) -> str:
-    """The type of a cluster and where it is. Names are looked up again and again, addresses need no looking up."""
-    kind = "type: STATIC" if addresses[0].is_ip else "type: STRICT_DNS\ndns_lookup_family: V4_PREFERRED"
+    """The type of a cluster and where it is. Addresses need no looking up."""
+    kind = "type: STATIC" if addresses[0].is_ip else BY_NAME
     lines = "\n".join(f"        - endpoint: {{address: {socket(address)}}}" for address in addresses)
     text = f"""\
 {kind}

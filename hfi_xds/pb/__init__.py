@@ -7,6 +7,7 @@ googleapis-common-protos) must not be imported beside this.
 """
 
 from hfi_xds.pb.admin_pb2 import ACKED, NACKED, REQUESTED, UpdateFailureState
+from hfi_xds.pb.assignment_pb2 import ClusterLoadAssignment, Endpoint, LbEndpoint, LocalityLbEndpoints
 from hfi_xds.pb.client_status_pb2 import DESCRIPTOR as CLIENT_STATUS_FILE
 from hfi_xds.pb.client_status_pb2 import (
     ERROR,
@@ -16,8 +17,9 @@ from hfi_xds.pb.client_status_pb2 import (
     ClientStatusRequest,
     ClientStatusResponse,
 )
+from hfi_xds.pb.cluster_part_pb2 import ClusterPart
 from hfi_xds.pb.cluster_pb2 import DESCRIPTOR as CLUSTER_FILE
-from hfi_xds.pb.core_pb2 import BuildVersion, ControlPlane, Node, TypedExtensionConfig
+from hfi_xds.pb.core_pb2 import Address, BuildVersion, ControlPlane, Node, SocketAddress, TypedExtensionConfig
 from hfi_xds.pb.discovery_pb2 import DESCRIPTOR as DISCOVERY_FILE
 from hfi_xds.pb.discovery_pb2 import (
     DeltaDiscoveryRequest,
@@ -55,20 +57,27 @@ __all__ = [
     "ROUTE_FILE",
     "STALE",
     "SYNCED",
+    "Address",
     "BuildVersion",
     "ClientConfig",
     "ClientStatusRequest",
     "ClientStatusResponse",
+    "ClusterLoadAssignment",
+    "ClusterPart",
     "ControlPlane",
     "DeltaDiscoveryRequest",
     "DeltaDiscoveryResponse",
     "DiscoveryRequest",
     "DiscoveryResponse",
+    "Endpoint",
     "Histogram",
+    "LbEndpoint",
+    "LocalityLbEndpoints",
     "MetricFamily",
     "Node",
     "NodeMatcher",
     "Resource",
+    "SocketAddress",
     "Status",
     "StreamMetricsMessage",
     "StreamMetricsResponse",

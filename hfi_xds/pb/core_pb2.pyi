@@ -171,3 +171,49 @@ class AsyncDataSource(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_specifier) -> _WhichOneofReturnType_specifier | None: ...
 
 Global___AsyncDataSource: _TypeAlias = AsyncDataSource  # noqa: Y015
+
+@_typing.final
+class SocketAddress(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_VALUE_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    port_value: _builtins.int
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        port_value: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["port_specifier", b"port_specifier", "port_value", b"port_value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port_specifier", b"port_specifier", "port_value", b"port_value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_port_specifier: _TypeAlias = _typing.Literal["port_value"]  # noqa: Y015
+    _WhichOneofArgType_port_specifier: _TypeAlias = _typing.Literal["port_specifier", b"port_specifier"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_port_specifier) -> _WhichOneofReturnType_port_specifier | None: ...
+
+Global___SocketAddress: _TypeAlias = SocketAddress  # noqa: Y015
+
+@_typing.final
+class Address(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOCKET_ADDRESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def socket_address(self) -> Global___SocketAddress: ...
+    def __init__(
+        self,
+        *,
+        socket_address: Global___SocketAddress | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "socket_address", b"socket_address"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "socket_address", b"socket_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_address: _TypeAlias = _typing.Literal["socket_address"]  # noqa: Y015
+    _WhichOneofArgType_address: _TypeAlias = _typing.Literal["address", b"address"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_address) -> _WhichOneofReturnType_address | None: ...
+
+Global___Address: _TypeAlias = Address  # noqa: Y015

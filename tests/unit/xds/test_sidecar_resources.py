@@ -9,8 +9,10 @@ from hfi_cli.bootstrap import Sidecar as Bootstrap
 from hfi_cli.bootstrap import sidecar
 from hfi_core.address import Address
 from hfi_core.sidecars.model import Sidecar
+from hfi_xds.chain import UPSTREAM, upstream
 from hfi_xds.resource_types import CLUSTER, ENDPOINT, LISTENER, ROUTE
 from hfi_xds.resources import Resource
+from hfi_xds.scalars import endpoints
 from hfi_xds.sidecar_resources import sidecar_resources
 
 pytestmark = pytest.mark.filterwarnings(
@@ -77,16 +79,13 @@ def test_the_resources_say_what_a_bootstrap_says(more: dict[str, Any]) -> None:
     assert plain(dynamic) == plain(cluster)
 
 
-def test_an_application_of_a_name_is_looked_up() -> None:
-    resources = made(upstream=(Address("app-0.internal", 1), Address("app-1.internal", 2)))
+def test_an_application_of_names_is_looked_up_as_a_bootstrap_would() -> None:
+    addresses = (Address("app-0.internal", 1), Address("app-1.internal", 2))
+    resources = made(upstream=addresses)
     assert ENDPOINT not in resources
-    cluster = read(resources[CLUSTER])
-    assert cluster["type"] == "STRICT_DNS"
-    found = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
-    assert [one["endpoint"]["address"]["socket_address"]["address"] for one in found] == [
-        "app-0.internal",
-        "app-1.internal",
-    ]
+    cluster, written = read(resources[CLUSTER]), yaml.safe_load(upstream(endpoints(UPSTREAM, addresses, 0)))
+    assert cluster["type"] == written["type"] == "STRICT_DNS"
+    assert plain(cluster) == plain(written)
 
 
 def test_another_address_of_the_application_is_another_set_of_endpoints_and_nothing_else() -> None:
