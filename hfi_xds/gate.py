@@ -1,19 +1,18 @@
 """Who may have a stream, how one ends, and the end of all streams.
 
 gRPC ends what is open by cancelling it, which prints tracebacks and tells the client little. So streams are asked to
-end first: each has an event by which it is woken, for news and for this.
+end first: each says how it is woken for that.
 """
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import grpc
 
 from hfi_xds.errors import StreamRefused
-from hfi_xds.wakes import Wakes
+from hfi_xds.wakes import Wake, Wakes
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +58,8 @@ class Gate:
             return STOPPING
         return FULL if len(self._wakes) >= self._limit else None
 
-    def holding(self, wake: asyncio.Event) -> AbstractContextManager[None]:
-        """A stream, for as long as the block runs."""
+    def holding(self, wake: Wake) -> AbstractContextManager[None]:
+        """A stream, for as long as the block runs; ``wake`` is called when it is to end."""
         return self._wakes.holding(wake)
 
     def close(self) -> None:

@@ -41,7 +41,7 @@ class MetricsSink:
     async def run(self, requests: AsyncIterable[pb.StreamMetricsMessage], shared: Shared, caller: Caller) -> End:
         """Take reports until the proxy or the server ends the stream."""
         wake = asyncio.Event()
-        with shared.gate.holding(wake), self._metrics.report_streams.track_inprogress():
+        with shared.gate.holding(wake.set), self._metrics.report_streams.track_inprogress():
             reader = asyncio.create_task(self._read(requests, wake, shared, caller))
             reader.add_done_callback(lambda _: wake.set())
             try:

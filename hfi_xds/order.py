@@ -51,6 +51,10 @@ class Transition:
         if snapshot is self._snapshot:
             return
         self._snapshot = snapshot
+        if len(takers) == 1 and not self._staying and not self._good:
+            # Nothing stays for one alone, and most streams are.
+            self._now.update(snapshot.types)
+            return
         for type_url, now in snapshot.types.items():
             taker = takers.get(type_url)
             if taker is None or len(takers) == 1 or not RULES[type_url].removals:

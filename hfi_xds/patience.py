@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from grpc import aio
 
@@ -18,6 +19,15 @@ from hfi_xds.admission import Admission, Caller
 from hfi_xds.metrics import XdsMetrics
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Write:
+    """One response on its way. ``dropping``: what is done about it since it is late."""
+
+    caller: Caller
+    name: str
+    dropping: asyncio.Task[None] | None = None
 
 
 class Patience:
@@ -33,31 +43,44 @@ class Patience:
         self._admission = admission
         self._metrics = metrics
         self._hang_up = hang_up
+        #: Since when, the oldest first. One timer watches over the oldest: hardly one write is late, and each would
+        #: pay for a timer of its own.
+        self._writing: dict[_Write, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     async def taken(self, write: Awaitable[None], caller: Caller, name: str) -> bool:
         """Wait until the client has taken it, and tell whether that was in time; if not, its stream has to end.
 
         ``name`` is what it is called in the log.
         """
-        dropping: asyncio.Task[None] | None = None
-
-        def late() -> None:
-            nonlocal dropping
-            self._metrics.rejected_streams.labels("slow").inc()
-            dropping = asyncio.create_task(self._drop(caller, name))
-
-        # A timer, and no task for the write: hardly one is late, and each would pay for it.
-        timer = asyncio.get_running_loop().call_later(self._seconds, late)
+        this = _Write(caller, name)
+        self._writing[this] = asyncio.get_running_loop().time()
+        if self._timer is None:
+            self._watch()
         try:
             await write
         except aio.InternalError as gone:
             # The client went in the middle of it. gRPC is about to cancel us, and is told nothing new.
             raise asyncio.CancelledError from gone
         finally:
-            timer.cancel()
-            if dropping is not None:
-                dropping.cancel()
-        return dropping is None
+            self._writing.pop(this, None)
+            if this.dropping is not None:
+                this.dropping.cancel()
+        return this.dropping is None
+
+    def _watch(self) -> None:
+        if self._writing:
+            oldest = next(iter(self._writing.values()))
+            self._timer = asyncio.get_running_loop().call_at(oldest + self._seconds, self._late)
+
+    def _late(self) -> None:
+        self._timer = None
+        over = asyncio.get_running_loop().time() - self._seconds
+        for write in [write for write, since in self._writing.items() if since <= over]:
+            del self._writing[write]
+            self._metrics.rejected_streams.labels("slow").inc()
+            write.dropping = asyncio.create_task(self._drop(write.caller, write.name))
+        self._watch()
 
     async def _drop(self, caller: Caller, name: str) -> None:
         """Cut its connection, if nobody else's streams are on that."""

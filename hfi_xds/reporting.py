@@ -27,16 +27,16 @@ class Reporter:
                 self._proxies.resource(node_id, event)
                 self._count(node_id, event)
             elif isinstance(event, StaleNonce):
-                self._metrics.stale_nonces.labels(label(event.type_url)).inc()
+                self._metrics.stale_nonces[label(event.type_url)].inc()
             else:
                 self._metrics.unknown_types.inc()
 
     def _count(self, node_id: str, status: ResourceStatus) -> None:
         kind = label(status.type_url)
         if status.state == "acked":
-            self._metrics.acks.labels(kind).inc()
+            self._metrics.acks[kind].inc()
         elif status.state == "nacked":
-            self._metrics.nacks.labels(kind).inc()
+            self._metrics.nacks[kind].inc()
             log.warning(
                 "proxy %r rejected %s %r (%s) and keeps what it had: %r",
                 node_id,
@@ -46,5 +46,5 @@ class Reporter:
                 status.message,
             )
         elif status.state == "not_applied":
-            self._metrics.false_acks.labels(kind).inc()
+            self._metrics.false_acks[kind].inc()
             log.warning("proxy %r, %s %r (%s): %r", node_id, kind, status.name, status.digest[:12], status.message)

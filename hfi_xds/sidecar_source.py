@@ -29,7 +29,7 @@ from hfi_xds.messages import Hello
 from hfi_xds.resources import Resource, ResourceSnapshot
 from hfi_xds.sidecar_resources import TYPES, sidecar_resources
 from hfi_xds.source import DEBOUNCE_SECONDS
-from hfi_xds.wakes import Wakes
+from hfi_xds.wakes import Wake, Wakes
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -203,8 +203,8 @@ class SidecarSource:
             base.joined[sidecar] = snapshot.joined(resources, types=TYPES)
         return base.joined[sidecar]
 
-    def following(self, wake: asyncio.Event) -> AbstractContextManager[None]:
-        """While the block runs, ``wake`` is set at each change."""
+    def following(self, wake: Wake) -> AbstractContextManager[None]:
+        """While the block runs, ``wake`` is called at each change."""
         return self._followers.holding(wake)
 
     async def close(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 from hfi_core.snapshot import NodeIdentity
 from hfi_xds.resources import ResourceSnapshot, Served
-from hfi_xds.wakes import Wakes
+from hfi_xds.wakes import Wake, Wakes
 
 #: Changes that come so close together go out as one; short beside a push to Envoy and long beside a burst of writes.
 DEBOUNCE_SECONDS = 0.015
@@ -60,11 +60,11 @@ class ResourceSource:
     async def ready(self) -> None:
         """Return when there is something to serve."""
         wake = asyncio.Event()
-        with self.following(wake):
+        with self.following(wake.set):
             while self._current is None:
                 await wake.wait()
                 wake.clear()
 
-    def following(self, wake: asyncio.Event) -> AbstractContextManager[None]:
-        """While the block runs, ``wake`` is set at each change."""
+    def following(self, wake: Wake) -> AbstractContextManager[None]:
+        """While the block runs, ``wake`` is called at each change."""
         return self._followers.holding(wake)

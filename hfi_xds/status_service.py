@@ -25,7 +25,7 @@ async def stream(requests: AsyncIterator[pb.ClientStatusRequest], write: Write, 
     """Answer each request of a stream, until the client or the server ends it."""
     wake = asyncio.Event()
     timeout: float | None = shared.settings.hello_timeout_seconds
-    with shared.gate.holding(wake), ExitStack() as held:
+    with shared.gate.holding(wake.set), ExitStack() as held:
         waking = asyncio.create_task(wake.wait())
         try:
             while not shared.gate.closed:

@@ -1,8 +1,8 @@
 """The pump between one gRPC stream and its session: one task reads, the handler itself writes.
 
-There is no queue. The reader and the source set one event; the writer then waits for its turn, and asks the session for
-what is due from the newest snapshot, until nothing is. While it waits, for its turn or for a slow client, any number of
-changes cost nothing.
+There is no queue. The reader and the sources say that there is news; the writer then waits for its turn, and asks the
+session for what is due from the newest snapshot: one response each turn. While it waits, for its turn or for a slow
+client, any number of changes cost nothing.
 """
 
 from __future__ import annotations
@@ -77,11 +77,11 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
         self._codec = codec
         self._caller = caller
         self._held = ExitStack()
-        self._wake = asyncio.Event()
+        self._turn = shared.throttle.turn()
         self._registered: NodeIdentity | None = None
         #: A third of the time to live: two may be lost on the way.
         self._beat_seconds = shared.settings.resource_ttl_seconds / 3
-        self._beat_at = asyncio.get_running_loop().time() + self._beat_seconds
+        self._beat: asyncio.TimerHandle | None = None
 
     async def run(self, requests: AsyncIterable[MessageIn], write: Callable[[MessageOut], Awaitable[None]]) -> End:
         """Serve until the client, the server or a broken rule ends it; answers how."""
@@ -89,17 +89,20 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
         if shared.source.current is None:
             return NOT_READY
         with (
-            shared.gate.holding(self._wake),
-            shared.source.following(self._wake),
-            shared.sidecars.following(self._wake),
+            shared.gate.holding(self._turn.call),
+            shared.source.following(self._turn.news),
+            shared.sidecars.following(self._turn.news),
             shared.metrics.streams.track_inprogress(),
         ):
             reader = asyncio.create_task(self._read(requests))
-            reader.add_done_callback(lambda _: self._wake.set())
+            reader.add_done_callback(lambda _: self._turn.call())
             try:
                 return await self._write(reader, write)
             finally:
                 reader.cancel()
+                self._turn.close()
+                if self._beat is not None:
+                    self._beat.cancel()
                 # Before what the reader has to say, which may be an error of ours.
                 if self._registered is not None:
                     shared.proxies.stream_closed(self._registered.id)
@@ -119,7 +122,7 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
             self._register()
             self._report()
             if due:
-                self._wake.set()
+                self._turn.news()
 
     def _register(self) -> None:
         hello = self._session.hello
@@ -132,16 +135,11 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
             self._shared.reporter.report(self._registered.id, self._session.take_events())
 
     async def _write(self, reader: asyncio.Task[None], write: Callable[[MessageOut], Awaitable[None]]) -> End:
-        try:
-            async with asyncio.timeout(self._shared.settings.hello_timeout_seconds):
-                await self._wake.wait()
-                while self._registered is None and not reader.done() and not self._shared.gate.closed:
-                    self._wake.clear()
-                    await self._wake.wait()
-        except TimeoutError:
+        if not await self._said_hello(reader):
             return SILENT
+        self._beat_again()
+        self._turn.news()
         while True:
-            self._wake.clear()
             if self._shared.gate.closed:
                 return STOPPING
             over = reader.done()
@@ -149,53 +147,62 @@ class DiscoveryStream(Generic[MessageIn, RequestT, ResponseT, MessageOut]):
                 return refused
             if over:
                 self._session.finish()
-            if not await self._send_due(write):
-                return SLOW
-            if over:
-                # The client has closed its side: it has been answered, and could acknowledge nothing further. So a
-                # call from a command line ends by itself.
-                return DONE
-            await self._woken()
+            if self._turn.has_come:
+                more = await self._send_due(write)
+                if more is None:
+                    return SLOW
+                self._turn.end()
+                if over and not more:
+                    # The client has closed its side: it has been answered, and could acknowledge nothing further. So a
+                    # call from a command line ends by itself.
+                    return DONE
+                if more:
+                    self._turn.news()
+            elif over:
+                self._turn.news()
+            await self._turn.wait()
 
-    async def _woken(self) -> None:
-        """Wait for news, or until what the client has needs a sign of life."""
-        if not self._beat_seconds:
-            await self._wake.wait()
-            return
-        loop = asyncio.get_running_loop()
+    async def _said_hello(self, reader: asyncio.Task[None]) -> bool:
+        """Wait until the client has said who it is, or nothing more is to be said; False when it is silent."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._beat_at):
-                await self._wake.wait()
-        if loop.time() >= self._beat_at:
-            self._session.heartbeat()
-            self._beat_at = loop.time() + self._beat_seconds
+            async with asyncio.timeout(self._shared.settings.hello_timeout_seconds):
+                while self._registered is None and not reader.done() and not self._shared.gate.closed:
+                    await self._turn.wait()
+                    self._turn.end()
+                return True
+        # It may have said it, and wait for its turn.
+        return self._registered is not None
 
-    async def _send_due(self, write: Callable[[MessageOut], Awaitable[None]]) -> bool:
-        """Send what is due, until nothing is; False when the client did not take it in time."""
-        shared = self._shared
-        while self._registered is not None:
-            snapshot = self._snapshot(self._registered)
-            if snapshot is None or self._session.settled(snapshot):
-                break
-            # Before it is asked what is due: what was asked for must be sent, and would not be the newest for long.
-            async with shared.throttle.place():
-                if shared.gate.closed:
-                    break
-                snapshot = self._snapshot(self._registered)
-                if self._session.hello is not None and self._session.asked_for(LISTENER):
-                    # Who has listeners of its own asks for none, and misses nothing.
-                    shared.sidecars.say_what_is_missing(self._session.hello)
-                response = None if snapshot is None else self._session.next(snapshot)
-                self._report()
-                if response is None:
-                    break
-                message = self._codec.encode(response, shared.settings.identifier)
-                # Before its answer can be counted.
-                counter = shared.metrics.heartbeats if response.heartbeat else shared.metrics.pushes
-                counter.labels(label(response.type_url)).inc()
-                if not await shared.patience.taken(write(message), self._caller, self._registered.id):
-                    return False
-        return True
+    def _beat_again(self) -> None:
+        """Have the client told once more, in time, that what it has lives on."""
+        if self._beat_seconds:
+            self._beat = asyncio.get_running_loop().call_later(self._beat_seconds, self._beats)
+
+    def _beats(self) -> None:
+        self._session.heartbeat()
+        self._turn.news()
+        self._beat_again()
+
+    async def _send_due(self, write: Callable[[MessageOut], Awaitable[None]]) -> bool | None:
+        """Send one response, if one is due: whether more may be, or None when the client did not take it in time."""
+        shared, session = self._shared, self._session
+        snapshot = None if self._registered is None else self._snapshot(self._registered)
+        if snapshot is None or self._registered is None or session.settled(snapshot):
+            return False
+        if session.hello is not None and session.asked_for(LISTENER):
+            # Who has listeners of its own asks for none, and misses nothing.
+            shared.sidecars.say_what_is_missing(session.hello)
+        response = session.next(snapshot)
+        self._report()
+        if response is None:
+            return False
+        message = self._codec.encode(response, shared.settings.identifier)
+        # Before its answer can be counted.
+        counter = shared.metrics.heartbeats if response.heartbeat else shared.metrics.pushes
+        counter[label(response.type_url)].inc()
+        if not await shared.patience.taken(write(message), self._caller, self._registered.id):
+            return None
+        return not session.settled(snapshot)
 
     def _snapshot(self, node: NodeIdentity) -> ResourceSnapshot | None:
         """What this client is served at this moment."""

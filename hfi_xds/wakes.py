@@ -1,17 +1,19 @@
-"""Who is to be woken when something changes: the streams of a server, each by an event of its own."""
+"""Whom to wake when something changes. Each waits in a way of its own."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+
+#: Must not wait, and does its work later: an event's ``set``, or a turn's ``news``.
+Wake = Callable[[], None]
 
 
 class Wakes:
-    """A set of events. Belongs to one event loop."""
+    """A set of them. Belongs to one event loop."""
 
     def __init__(self) -> None:
-        self._wakes: set[asyncio.Event] = set()
+        self._wakes: set[Wake] = set()
 
     def __len__(self) -> int:
         return len(self._wakes)
@@ -19,10 +21,10 @@ class Wakes:
     def set(self) -> None:
         """Wake all of them."""
         for wake in self._wakes:
-            wake.set()
+            wake()
 
     @contextmanager
-    def holding(self, wake: asyncio.Event) -> Iterator[None]:
+    def holding(self, wake: Wake) -> Iterator[None]:
         """``wake`` is one of them while the block runs."""
         self._wakes.add(wake)
         try:

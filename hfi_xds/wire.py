@@ -24,6 +24,8 @@ MAX_LABEL_TEXT = 256
 MAX_USER_AGENT = 128
 #: Serialised resources that are kept. Some of them are modules of a megabyte.
 MAX_KEPT = 32
+#: Each stream counts from one, so those of different streams are mostly the same.
+MAX_NONCES = 1_024
 
 
 def hello(node: pb.Node) -> Hello:
@@ -114,18 +116,25 @@ def delta_response(response: DeltaResponse, identifier: str) -> pb.DeltaDiscover
 def delta_bytes(response: DeltaResponse, identifier: str) -> bytes:
     """The same, serialised.
 
-    What is most of it is kept, for one change goes to thousands of streams: fields of a message may come in any order,
-    so a message is its pieces one after the other (protobuf's encoding, "Last One Wins").
+    Its pieces are kept, for one change goes to thousands of streams: fields of a message may come in any order, so a
+    message is its pieces one after the other (protobuf's encoding, "Last One Wins").
     """
     if response.ttl_seconds or response.alive:
         return delta_response(response, identifier).SerializeToString()
-    rest = pb.DeltaDiscoveryResponse(
-        removed_resources=response.removed,
-        type_url=response.type_url,
-        nonce=response.nonce,
-        control_plane=_control_plane(identifier),
-    )
-    return b"".join([*map(_field, response.resources), rest.SerializeToString()])
+    frame = _frame(response.type_url, response.removed, identifier)
+    return b"".join([*map(_field, response.resources), frame, _nonce(response.nonce)])
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _frame(type_url: str, removed: tuple[str, ...], identifier: str) -> bytes:
+    return pb.DeltaDiscoveryResponse(
+        removed_resources=removed, type_url=type_url, control_plane=_control_plane(identifier)
+    ).SerializeToString()
+
+
+@lru_cache(maxsize=MAX_NONCES)
+def _nonce(nonce: str) -> bytes:
+    return pb.DeltaDiscoveryResponse(nonce=nonce).SerializeToString()
 
 
 @lru_cache(maxsize=MAX_KEPT)

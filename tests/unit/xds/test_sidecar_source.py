@@ -37,7 +37,7 @@ def build(sidecar: Sidecar) -> Sequence[Resource]:
 async def made(source: SidecarSource, who: Hello, base: ResourceSnapshot = BASE) -> ResourceSnapshot:
     """What it is served as soon as that is made."""
     wake = asyncio.Event()
-    with source.following(wake):
+    with source.following(wake.set):
         while (found := source.add_to(base, who)) is base:
             await asyncio.wait_for(wake.wait(), 10)
             wake.clear()
@@ -102,7 +102,7 @@ async def test_a_node_that_misses_something_gets_no_listener_and_is_named_once(
 
 async def test_followers_are_woken_by_a_change_and_by_nothing_else() -> None:
     source, wake = SidecarSource(build, debounce_seconds=0), asyncio.Event()
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish({"checkout": wish(5)})
         assert wake.is_set()
         wake.clear()
@@ -192,7 +192,7 @@ async def test_of_what_changes_while_something_is_made_only_the_newest_is_made()
 async def test_a_change_goes_out_at_once_and_those_that_follow_it_as_one() -> None:
     source, wake, coalesced = SidecarSource(build, debounce_seconds=0.01), asyncio.Event(), []
     source.count_coalesced(coalesced.append)
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish({"checkout": wish(1)}, changes=1)
         assert wake.is_set(), "the first waits for nothing"
         wake.clear()
@@ -207,7 +207,7 @@ async def test_a_change_goes_out_at_once_and_those_that_follow_it_as_one() -> No
 
 async def test_while_changes_come_without_a_pause_they_go_out_less_and_less_often() -> None:
     source, wake, loop = SidecarSource(build, debounce_seconds=0.01), asyncio.Event(), asyncio.get_running_loop()
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish({"checkout": wish(1)})
         began = loop.time()
         for number in range(2, 6):
@@ -228,7 +228,7 @@ async def test_who_has_something_is_woken_when_the_next_is_made_and_not_before()
     source, wake = SidecarSource(build, debounce_seconds=0), asyncio.Event()
     source.publish({"checkout": wish(5)})
     await made(source, hello())
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish({"checkout": wish(6)})
         assert not wake.is_set()
         await asyncio.wait_for(wake.wait(), 10)

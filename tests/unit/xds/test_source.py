@@ -19,7 +19,7 @@ async def test_the_first_is_served_at_once() -> None:
     """Who starts has been waiting long enough."""
     source, wake = ResourceSource(debounce_seconds=60), asyncio.Event()
     assert source.current is source.for_node(NODE) is None
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish(snapshot("1"))
     assert wake.is_set()
     assert source.current == source.for_node(NODE) == snapshot("1")
@@ -38,7 +38,7 @@ async def test_who_waits_for_the_first_has_it() -> None:
 async def test_a_burst_goes_out_as_one() -> None:
     source, served = ResourceSource(snapshot("0"), debounce_seconds=0.01), []
     wake = asyncio.Event()
-    with source.following(wake):
+    with source.following(wake.set):
         for number in range(1, 100):
             source.publish(snapshot(str(number)))
         assert source.current == snapshot("0")
@@ -64,7 +64,7 @@ async def test_an_endless_stream_of_changes_keeps_none_back() -> None:
 
 async def test_what_is_urgent_does_not_wait_and_takes_what_waits_with_it() -> None:
     source, wake = ResourceSource(snapshot("0"), debounce_seconds=0.01), asyncio.Event()
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish(snapshot("1"))
         source.publish(snapshot("2"), urgent=True)
         assert source.current == snapshot("2")
@@ -83,14 +83,14 @@ async def test_without_a_debounce_nothing_waits() -> None:
 
 async def test_what_is_equal_is_nothing_new() -> None:
     source, wake = ResourceSource(snapshot("0"), debounce_seconds=0), asyncio.Event()
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish(snapshot("0"))
         assert not wake.is_set()
 
 
 async def test_a_change_that_is_taken_back_in_time_is_nothing_new() -> None:
     source, wake = ResourceSource(snapshot("0"), debounce_seconds=60), asyncio.Event()
-    with source.following(wake):
+    with source.following(wake.set):
         source.publish(snapshot("1"))
         source.publish(snapshot("0"), urgent=True)
     assert not wake.is_set()
@@ -99,8 +99,8 @@ async def test_a_change_that_is_taken_back_in_time_is_nothing_new() -> None:
 async def test_everybody_who_follows_is_woken_and_nobody_else() -> None:
     source = ResourceSource(snapshot("0"), debounce_seconds=0)
     wakes = [asyncio.Event() for _ in range(3)]
-    with source.following(wakes[0]), source.following(wakes[1]):
-        with source.following(wakes[2]):
+    with source.following(wakes[0].set), source.following(wakes[1].set):
+        with source.following(wakes[2].set):
             pass
         source.publish(snapshot("1"))
     assert [wake.is_set() for wake in wakes] == [True, True, False]

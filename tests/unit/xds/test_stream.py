@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
@@ -21,7 +23,7 @@ from hfi_xds.metrics import XdsMetrics
 from hfi_xds.patience import Patience
 from hfi_xds.rejections import Rejections
 from hfi_xds.reporting import Reporter
-from hfi_xds.resource_types import EXTENSION_CONFIG, LISTENER
+from hfi_xds.resource_types import CLUSTER, EXTENSION_CONFIG, LISTENER
 from hfi_xds.resources import ResourceSnapshot
 from hfi_xds.session import delta_session
 from hfi_xds.settings import XdsSettings
@@ -163,6 +165,95 @@ async def test_a_slow_client_whose_connection_is_not_found_is_waited_for(caplog:
     pump.nothing_is_left()
 
 
+async def test_each_client_has_a_patience_of_its_own() -> None:
+    """One timer watches over all writes: one that was taken is no longer watched, and those after it are."""
+    pump = Pump(XdsSettings(write_timeout_seconds=0.05))
+
+    def slow() -> float:
+        return pump.registry.get_sample_value("hfi_xds_rejected_streams_total", {"reason": "slow"}) or 0
+
+    fast, read = pump.calls([taken]), asyncio.Event()
+
+    async def slowly(response: Any) -> None:
+        await read.wait()
+
+    calls = pump.calls([slowly])
+    await eventually(lambda: slow() == 1, what="the first")
+    calls += pump.calls([slowly])
+    await eventually(lambda: slow() == 2, what="the second")
+    read.set()
+    assert {(await call).code for call in calls} == {grpc.StatusCode.DEADLINE_EXCEEDED}
+    assert slow() == 2
+    await pump.end(fast)
+
+
+async def test_a_stream_that_ends_leaves_its_place_to_others() -> None:
+    pump = Pump(XdsSettings(max_concurrent_pushes=1))
+    answered = asyncio.Event()
+
+    async def never(response: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def at_once(response: Any) -> None:
+        answered.set()
+
+    calls = pump.calls([never, at_once])
+    await eventually(lambda: pump.registry.get_sample_value("hfi_xds_pushes_total", {"type": "ecds"}) == 1)
+    calls[0].cancel()
+    async with asyncio.timeout(10):
+        await answered.wait()
+    await pump.end(calls[1:])
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_a_client_that_says_no_more_is_answered_in_full_and_then_let_go(at_once: bool) -> None:
+    """Each of its types with a response of its own."""
+    pump, types = Pump(), []
+    pump.source.publish(ResourceSnapshot.of(*of(hfi="one"), types=[CLUSTER, LISTENER]))
+
+    async def all_types() -> AsyncIterator[DeltaRequest]:
+        for type_url in (LISTENER, EXTENSION_CONFIG, CLUSTER):
+            yield DeltaRequest(type_url, ("hfi",) if type_url == EXTENSION_CONFIG else (), hello=HELLO)
+        if not at_once:
+            await eventually(lambda: types, what="its clusters")
+            yield DeltaRequest(CLUSTER, nonce="1")  # Its listeners wait for that.
+            await eventually(lambda: len(types) == 3, what="all responses")
+
+    async def take(response: Any) -> None:
+        types.append(response.type_url)
+
+    async with asyncio.timeout(10):
+        end = await pump.stream.run(all_types(), take)
+    assert end.code is grpc.StatusCode.OK
+    assert types == [CLUSTER, EXTENSION_CONFIG, LISTENER]
+    pump.nothing_is_left()
+
+
+async def test_no_heart_beats_for_a_stream_that_has_ended() -> None:
+    pump = Pump(XdsSettings(resource_ttl_seconds=0.03))
+    stream, beats = pump.another(), 0
+
+    async def take(response: Any) -> None:
+        nonlocal beats
+        beats += response.heartbeat
+
+    acked = DeltaRequest(EXTENSION_CONFIG, nonce="1")
+
+    async def requests() -> AsyncIterator[DeltaRequest]:
+        yield DeltaRequest(EXTENSION_CONFIG, ("hfi",), hello=HELLO)
+        await eventually(lambda: pump.registry.get_sample_value("hfi_xds_pushes_total", {"type": "ecds"}) == 1)
+        yield acked
+        await asyncio.Event().wait()
+
+    call = asyncio.create_task(stream.run(requests(), take))
+    await eventually(lambda: beats, what="a sign of life")
+    await pump.end([call])
+    gone = weakref.ref(stream)
+    del stream, call
+    gc.collect()
+    assert gone() is None, "a timer still knows it"
+
+
 async def test_no_more_pushes_at_one_time_than_may_be() -> None:
     """A module of a megabyte to thousands of streams is a few in memory, and all have it in the end."""
     pump, may = Pump(XdsSettings(max_concurrent_pushes=3)), asyncio.Event()
@@ -222,31 +313,40 @@ async def test_who_waited_for_its_turn_sends_what_is_newest() -> None:
     await pump.end(calls)
 
 
-async def test_a_place_is_given_back_once_and_also_when_its_stream_is_cancelled() -> None:
-    throttle, may = Throttle(1, held_seconds=0.01), asyncio.Event()
+async def test_who_has_said_hello_and_waits_for_its_turn_is_not_silent() -> None:
+    pump, may = Pump(XdsSettings(max_concurrent_pushes=1, hello_timeout_seconds=0.05)), asyncio.Event()
+    sent: list[Any] = []
 
-    async def hold() -> None:
-        async with throttle.place():
-            await may.wait()
+    async def first(response: Any) -> None:
+        await may.wait()
 
-    slow, waiting = asyncio.create_task(hold()), asyncio.create_task(hold())
-    await asyncio.sleep(0)
-    # The first loses its place to the second, and has none to give back when it ends.
-    async with asyncio.timeout(10), throttle.place():
-        pass
+    async def second(response: Any) -> None:
+        sent.append(response)
+
+    calls = pump.calls([first])
+    await eventually(lambda: pump.registry.get_sample_value("hfi_xds_pushes_total", {"type": "ecds"}) == 1)
+    calls += pump.calls([second])
+    waited, loop = asyncio.Event(), asyncio.get_running_loop()
+    loop.call_later(0.1, waited.set)  # Twice as long as it may be silent.
+    await waited.wait()
+    assert not sent
+    assert not any(call.done() for call in calls)
     may.set()
-    await asyncio.gather(slow, waiting)
-    may.clear()
-    throttle._held_seconds = 60  # From here on nobody is slow.
-    holding, waiting = asyncio.create_task(hold()), asyncio.create_task(hold())
-    await asyncio.sleep(0)
-    for task in (waiting, holding):
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-    async with asyncio.timeout(10), throttle.place():
-        third = asyncio.create_task(throttle._free.acquire())
-        for _ in range(10):
-            await asyncio.sleep(0)
-        assert not third.done(), "there is one place, as in the beginning"
-    await third
+    await eventually(lambda: sent, what="its turn")
+    await pump.end(calls)
+
+
+async def test_the_end_of_the_server_does_not_wait_for_anybody_s_turn() -> None:
+    pump, may = Pump(XdsSettings(max_concurrent_pushes=1)), asyncio.Event()
+
+    async def first(response: Any) -> None:
+        await may.wait()
+
+    calls = pump.calls([first, taken])
+    await eventually(lambda: pump.registry.get_sample_value("hfi_xds_pushes_total", {"type": "ecds"}) == 1)
+    pump.gate.close()
+    async with asyncio.timeout(10):
+        assert (await calls[1]).code is grpc.StatusCode.UNAVAILABLE
+    assert not calls[0].done()
+    may.set()
+    await pump.end(calls)
