@@ -109,6 +109,10 @@ class Replica:
     def errors(self, node: NodeIdentity, count: int, uptime: float = 10_000) -> None:
         self.data_plane.counters.observe(node.id, {ERRORS: count}, uptime)
 
+    def reports_nothing(self, node: NodeIdentity) -> None:
+        """It reports here, and has counted nothing yet."""
+        self.data_plane.counters.observe(node.id, {}, 10_000)
+
     def polls(self, node: NodeIdentity, waiting: bool = True) -> None:
         self.proxies.rules_reached(node, 1, "e")
         self.proxies.polling(node, waiting)
