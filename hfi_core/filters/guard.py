@@ -36,14 +36,15 @@ log = logging.getLogger(__name__)
 
 #: Between two looks at the nodes while a rollout is under way.
 LOOK_SECONDS = 1.0
+HEARD_ELSEWHERE = "what it said was heard by another replica"
 _ERRORS = PREFIX + "errors"
 
 
 class RolloutGuard:
     """Acts for one replica.
 
-    ``version_of`` says as which resource a module is served here; ``fleet`` which nodes other replicas hear; ``clock``
-    answers Unix milliseconds.
+    ``version_of`` says as which resource a module is served here; ``rejected`` whether a node has rejected that version
+    of it, at whichever replica; ``fleet`` which nodes other replicas hear; ``clock`` answers Unix milliseconds.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class RolloutGuard:
         proxies: ProxyRegistry,
         data_plane: DataPlane,
         version_of: VersionOf,
+        rejected: Callable[[str, str], bool],
         fleet: Membership,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -61,6 +63,7 @@ class RolloutGuard:
         self._proxies = proxies
         self._data_plane = data_plane
         self._version_of = version_of
+        self._rejected = rejected
         self._fleet = fleet
         self._clock = clock
         #: The id of the rollout that is, or was last, watched.
@@ -160,6 +163,9 @@ class RolloutGuard:
     ) -> Sight:
         node = proxy.node.id
         state, status = node_state(proxy, version), resource_status(proxy, version)
+        message = status.message if status is not None else ""
+        if state == "waiting" and proxy.xds_streams and self._rejected(node, version):
+            state, message = "rejected", HEARD_ELSEWHERE
         if state == "waiting" and proxy.xds_streams:
             self._waiting.setdefault(node, now)
         else:
@@ -173,7 +179,7 @@ class RolloutGuard:
         return Sight(
             node,
             state,
-            message=status.message if status is not None else "",
+            message=message,
             waiting_since_ms=self._waiting.get(node),
             applied_at_ms=applied,
             heard_at_ms=heard,

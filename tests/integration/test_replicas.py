@@ -282,6 +282,25 @@ async def test_no_replica_believes_what_another_knows_better(tmp_path: Path, etc
                     )
 
 
+async def test_a_rejection_that_its_replica_did_not_live_to_act_on_ends_the_rollout(tmp_path: Path, etcd: Etcd) -> None:
+    """The node comes back to another one, which does not send it the candidate again, and knows why."""
+    with replicas(tmp_path, etcd.endpoint) as (one,), streaming(one) as other, streaming(one) as stream:
+        one.send("PUT", "/v1/filters/2", content=module("two"), headers=WASM)
+        other.hello("other")
+        stable = await asyncio.to_thread(other.next)
+        other.answer(stable)
+        one.send("POST", "/v1/filters/rollout", json={"version": "2", "share": 100, "watchSeconds": 600})
+        candidate = await asyncio.to_thread(other.next)
+        other.answer(candidate)
+        version = candidate.resources[0].version
+        said = {"node_id": "n1", "type_url": EXTENSION_CONFIG, "name": "hfi", "version": version}
+        etcd.ctl("put", "/hfi/rejections/of-another-replica", json.dumps(said))
+        stream.hello("n1", hfi=stable.resources[0].version)
+        await true(lambda: one.rollout()["rollout"]["state"] == "rolled_back", what="the way back")
+        back = one.rollout()["rollout"]
+        assert (back["cause"], back["reason"].startswith("node n1 rejected it")) == ("rejected", True)
+
+
 @pytest.mark.envoy
 async def test_an_envoy_goes_on_with_the_next_and_the_next(tmp_path: Path, etcd: Etcd) -> None:
     """Each replica that it is connected to is killed in turn; what it has is not sent again, and changes arrive."""

@@ -86,12 +86,15 @@ class Replica:
         replica = documents.Replica(name, 0, "1", None)
         self.membership = Membership(replica, status, self.proxies, Feed(store), self.clock)
         self.version_of: VersionOf = version_of
+        #: What nodes have rejected, at whichever replica, as the store says.
+        self.rejections: set[tuple[str, str]] = set()
         self.guard = RolloutGuard(
             self.filters,
             self.rollouts,
             self.proxies,
             self.data_plane,
             lambda assignment: self.version_of(assignment),
+            lambda node, version: (node, version) in self.rejections,
             self.membership,
             self.clock,
         )

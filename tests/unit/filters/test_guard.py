@@ -19,6 +19,18 @@ async def test_a_node_that_rejects_the_candidate_ends_it(one: Replica, caplog: p
     assert (document.events[-1].kind, document.events[-1].cause) == ("rolled_back", "rejected")
 
 
+async def test_a_rejection_that_another_replica_heard_and_did_not_act_on_ends_it(one: Replica) -> None:
+    """That one has died. The node is here now, and is not sent again what it has rejected."""
+    one.connect(CANARY, served="1/1")
+    one.rejections.add((CANARY.id, "2/2"))
+    await started(one)
+    back = await one.back()
+    assert (back.cause, back.reason) == (
+        "rejected",
+        "node canary-1 rejected it: what it said was heard by another replica",
+    )
+
+
 async def test_errors_that_only_nodes_with_the_candidate_have_end_it(
     one: Replica, monkeypatch: pytest.MonkeyPatch
 ) -> None:
