@@ -22,15 +22,16 @@ GRACE_SECONDS = 1.0
 async def keep_up(others: Follower[Told], feed: Feed) -> NoReturn:
     """For ever; ends only by cancellation."""
 
-    def ahead(told: Told) -> bool:
-        current = feed.current
-        return current is not None and any(
-            position.epoch == current.epoch and position.version > current.version
-            for position in documents.positions(told.entries)
-        )
+    def furthest(told: Told) -> int:
+        """The newest version that one of them serves; 0 when none is of the same life of the store."""
+        epoch = feed.current.epoch if feed.current is not None else None
+        return max((at.version for at in documents.positions(told.entries) if at.epoch == epoch), default=0)
+
+    def behind(told: Told) -> bool:
+        return feed.current is not None and furthest(told) > feed.current.version
 
     while True:
-        await others.until(ahead)
+        await others.until(behind)
         await asyncio.sleep(GRACE_SECONDS)
-        for position in documents.positions(others.required().entries):
-            await feed.catch_up(position.version, position.epoch)
+        if feed.current is not None:
+            await feed.catch_up(furthest(others.required()), feed.current.epoch)

@@ -183,6 +183,18 @@ async def test_all_serve_the_same_versions(tmp_path: Path, etcd: Etcd) -> None:
             assert three[2].sent() == 1, "and what it has from another replica is not sent"
 
 
+async def test_all_come_to_one_version_and_so_say_the_same_of_every_proxy(tmp_path: Path, etcd: Etcd) -> None:
+    """One has watched, and is at the last change of a policy; who comes later has listed what was written since."""
+
+    def version(replica: Replica) -> int:
+        return int(replica.get("/v1/proxies").json()["version"])
+
+    with replicas(tmp_path, *[etcd.endpoint] * 2) as (one, two):
+        later = version(two)
+        await eventually(lambda: version(one) == later, what="what the other one serves")
+        assert version(two) == later, "and not a newer one, with which it had to catch up itself"
+
+
 async def test_each_knows_who_is_connected_to_the_others(tmp_path: Path, etcd: Etcd) -> None:
     with replicas(tmp_path, *[etcd.endpoint] * 3) as (one, two, three):
         ids = [replica.id for replica in (one, two, three)]

@@ -53,9 +53,9 @@ class Flaky(MemoryStore):
     def beside(self, room: str) -> Flaky:
         return self._rooms.setdefault(room, Flaky())
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         self._reach()
-        return await super().list()
+        return await super().list(at)
 
     async def put(self, key: str, value: bytes, **how: Any) -> Entry:
         self._reach()

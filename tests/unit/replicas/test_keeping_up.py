@@ -24,9 +24,9 @@ class Policies(MemoryStore):
         self.reads = 0
         self._deaf = deaf
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         self.reads += 1
-        return await super().list()
+        return await super().list(at)
 
     async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         if self._deaf:
