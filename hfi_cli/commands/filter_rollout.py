@@ -31,7 +31,13 @@ def start(
     share: Share = None,
     selector: Annotated[
         list[str] | None,
-        typer.Option("--selector", "-l", metavar="KEY=VALUE", help="The nodes with these labels; several times.", show_default=False),
+        typer.Option(
+            "--selector",
+            "-l",
+            metavar="KEY=VALUE",
+            help="The nodes with these labels; several times.",
+            show_default=False,
+        ),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option("--cluster", metavar="NAME", help="The nodes of this cluster.", show_default=False)
