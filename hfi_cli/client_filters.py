@@ -11,6 +11,7 @@ import httpx
 from hfi_cli.answers import FilterModule, PushedFilter, Rollout
 from hfi_cli.connection import HttpConnection, read_json
 from hfi_core.errors import SettingsInvalid
+from hfi_core.filters.manifest import version_problem
 
 _ROLLOUT = "/v1/filters/rollout"
 
@@ -74,9 +75,13 @@ class FilterCalls:
         }
         return self._change_rollout("", body)
 
-    def advance_rollout(self, share: float | None = None, *, resume: bool = False) -> Rollout:
-        """To that share, or the next step; from 100 % to the end. ``resume`` what is paused."""
-        return self._change_rollout("/advance", {"share": share, "resume": resume or None})
+    def advance_rollout(self, share: float | None = None, *, resume: bool = False, unwatched: bool = False) -> Rollout:
+        """To that share, or the next step; from 100 % to the end, and ``unwatched`` before the watch there is over.
+
+        ``resume`` what is paused.
+        """
+        body = {"share": share, "resume": resume or None, "unwatched": unwatched or None}
+        return self._change_rollout("/advance", body)
 
     def pause_rollout(self) -> Rollout:
         """Let nobody advance it."""
@@ -92,6 +97,6 @@ class FilterCalls:
 
 
 def _filter(version: str) -> str:
-    if not version:
-        raise SettingsInvalid("a filter module has a version of at least one character")
+    if problem := version_problem(version):
+        raise SettingsInvalid(problem)
     return f"/v1/filters/{quote(version, safe='')}"

@@ -19,7 +19,10 @@ from hfi_core.modules.filter_config import FilterConfig
 from hfi_core.proxies import ProxyRegistry
 from hfi_core.replicas.fleet import Membership
 from hfi_core.store.protocol import Store
+from hfi_xds.filter_resource import FILTER_NAME
 from hfi_xds.filter_serving import FilterServing
+from hfi_xds.rejections import Rejections
+from hfi_xds.resource_types import EXTENSION_CONFIG
 from hfi_xds.source import ResourceSource
 
 
@@ -27,7 +30,13 @@ class ModuleLife:
     """Its parts, put together over rooms beside ``store``, which the caller starts and closes (``rooms``)."""
 
     def __init__(
-        self, store: Store, config: FilterConfig, proxies: ProxyRegistry, data_plane: DataPlane, fleet: Membership
+        self,
+        store: Store,
+        config: FilterConfig,
+        proxies: ProxyRegistry,
+        data_plane: DataPlane,
+        rejections: Rejections,
+        fleet: Membership,
     ) -> None:
         manifests, pieces = self.rooms = (store.beside("filter"), store.beside("filter-pieces"))
         self.resources = ResourceSource()
@@ -36,7 +45,15 @@ class ModuleLife:
         self.rollouts = RolloutService(manifests, self.filters)
         self.serving = FilterServing(self.filters, self.modules, self.resources, config)
         self.collector = FilterCollector(self.filters, self.rollouts, proxies, self.serving.version)
-        self._guard = RolloutGuard(self.filters, self.rollouts, proxies, data_plane, self.serving.version, fleet)
+        self._guard = RolloutGuard(
+            self.filters,
+            self.rollouts,
+            proxies,
+            data_plane,
+            self.serving.version,
+            lambda node, version: rejections.has(node, EXTENSION_CONFIG, FILTER_NAME, version),
+            fleet,
+        )
 
     def work(self, shipped: FilterModule) -> Iterator[tuple[str, Coroutine[Any, Any, None]]]:
         """What has to run for as long as the control plane, with its name; ``shipped`` is pushed if it is not there."""

@@ -11,6 +11,7 @@ from hfi_core.feed import Feed
 from hfi_core.proxies import ProxyRegistry
 from hfi_core.replicas.documents import Replica
 from hfi_core.replicas.fleet import Membership, new_id
+from hfi_core.replicas.keeping_up import keep_up
 from hfi_core.store.protocol import Store
 from hfi_xds.rejection_keeper import RejectionKeeper
 from hfi_xds.rejections import Rejections
@@ -25,6 +26,7 @@ class ReplicaLife:
     def __init__(self, store: Store, proxies: ProxyRegistry, feed: Feed) -> None:
         status, rejected = self.rooms = (store.beside(STATUS), store.beside(REJECTIONS))
         self.membership = Membership(Replica(new_id(), now_ms(), version("hfi"), None), status, proxies, feed)
+        self._feed = feed
         self._keeper = RejectionKeeper(rejected)
 
     @property
@@ -36,6 +38,7 @@ class ReplicaLife:
         """What has to run for as long as the control plane, with its name."""
         yield "status of other replicas", self.membership.others.run()
         yield "status for other replicas", self.membership.run()
+        yield "keeping up with other replicas", keep_up(self.membership.others, self._feed)
         yield "following of rejections", self._keeper.followed.run()
         yield "keeping of rejections", self._keeper.run()
 

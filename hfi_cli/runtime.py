@@ -128,7 +128,7 @@ class ControlPlane:
         sidecars = SidecarLife(store)
         feed = Feed(store)
         replicas = ReplicaLife(store, proxies, feed)
-        life = ModuleLife(store, settings.filter, proxies, data_plane, replicas.membership)
+        life = ModuleLife(store, settings.filter, proxies, data_plane, replicas.rejections, replicas.membership)
         for room in (*life.rooms, sidecars.room, *replicas.rooms):
             self._stack.push_async_callback(room.close)
             await room.start()

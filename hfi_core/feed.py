@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import StoreError
+from hfi_core.errors import StoreError, StoreUnavailable
 from hfi_core.newest import Newest
 from hfi_core.snapshot import Snapshot, fold, from_listing
 from hfi_core.store.protocol import Store
@@ -58,11 +58,12 @@ class Feed(Newest[Snapshot]):
         raise StoreError("the store's watch ended")
 
     async def catch_up(self, version: int, epoch: str) -> None:
-        """Read the store anew when it has got further than this feed: somebody has seen that version of it.
+        """Read that version of the store when it is newer than this feed's: somebody has seen it.
 
         A replica that lists is as far as the store's newest revision, whatever that was about; one that watches stays
         at the last change of a policy. A proxy that goes from the former to the latter would take it for a stale one.
-        Does nothing when the store cannot be read, or is another.
+        That very version, because the newest would be another one again, with which others had to catch up; it is read
+        only when the store has forgotten that one. Does nothing when the store cannot be read, or is another.
         """
         async with self._catching_up:
             current = self._current
@@ -71,7 +72,12 @@ class Feed(Newest[Snapshot]):
             try:
                 if await self._store.epoch() != epoch:
                     return
-                listing = await self._store.list()
+                try:
+                    listing = await self._store.list(version)
+                except StoreUnavailable:
+                    raise
+                except StoreError:
+                    listing = await self._store.list()
             except StoreError as error:
                 log.debug("feed: cannot catch up with version %d: %s", version, error)
                 return

@@ -51,10 +51,11 @@ class StartRequest(_Body):
 
 
 class AdvanceRequest(_Body):
-    """To which share, or to the next step; ``resume`` what is paused."""
+    """To which share, or to the next step; ``resume`` what is paused, and end it also ``unwatched``."""
 
     share: Share | None = None
     resume: StrictBool = False
+    unwatched: StrictBool = False
 
 
 class RollBackRequest(_Body):
@@ -107,7 +108,8 @@ class RolloutRoutes:
     async def advance(self, request: Request) -> Response:
         """Go on."""
         body = await self._read(request, AdvanceRequest)
-        return await self._answer(request, await self._rollouts.advance(body.share, resume=body.resume))
+        document = await self._rollouts.advance(body.share, resume=body.resume, unwatched=body.unwatched)
+        return await self._answer(request, document)
 
     async def pause(self, request: Request) -> Response:
         """Let nobody advance it."""

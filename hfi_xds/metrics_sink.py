@@ -86,8 +86,8 @@ class MetricsSink:
         """Take one message of a stream."""
         self._metrics.reports.inc()
         report = reports.read(families)
-        if not report and node_id not in self._nodes:
-            return  # An Envoy without our filter, so far.
+        # Also when there is nothing of the filter's in it: Envoy leaves out what has never counted, and who is known to
+        # have had no errors is known to have had its first.
         self._nodes[node_id] = None
         self._nodes.move_to_end(node_id)
         if len(self._nodes) > MAX_PROXIES:

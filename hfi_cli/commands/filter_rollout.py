@@ -31,7 +31,13 @@ def start(
     share: Share = None,
     selector: Annotated[
         list[str] | None,
-        typer.Option("--selector", "-l", metavar="KEY=VALUE", help="The nodes with these labels.", show_default=False),
+        typer.Option(
+            "--selector",
+            "-l",
+            metavar="KEY=VALUE",
+            help="The nodes with these labels; several times.",
+            show_default=False,
+        ),
     ] = None,
     cluster: Annotated[
         str | None, typer.Option("--cluster", metavar="NAME", help="The nodes of this cluster.", show_default=False)
@@ -80,14 +86,20 @@ def advance(
     ctx: typer.Context,
     share: Share = None,
     resume: Annotated[bool, typer.Option("--resume", help="Also when it is paused.")] = False,
+    unwatched: Annotated[
+        bool, typer.Option("--unwatched", help="From 100 %, also before the nodes that came last have been watched.")
+    ] = False,
     server: ServerOption = None,
     output: OutputOption = None,
 ) -> None:
-    """To a larger share: 1, 5, 10, 25, 50, 100 % in turn. From 100 %, the candidate becomes the stable module."""
+    """To a larger share: 1, 5, 10, 25, 50, 100 % in turn. From 100 %, the candidate becomes the stable module.
+
+    It does when the nodes that came last have been watched: from then on, nothing takes it back by itself.
+    """
     with connect(ctx, server, output) as session:
         if share == 0:
             raise UsageError("--share is what the rollout grows to, above 0; hfi-cli filter rollout rollback ends it")
-        _show(session, session.client.advance_rollout(share, resume=resume))
+        _show(session, session.client.advance_rollout(share, resume=resume, unwatched=unwatched))
 
 
 @app.command()

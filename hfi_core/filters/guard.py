@@ -7,6 +7,9 @@ A node may have its module from here and wait for its rules at another replica, 
 none. After others could not be seen, what has come to an end there and what has only not been told again look alike; so
 silence begins to count when they can be.
 
+Nor need it report its errors to the replica that it has its module from: whoever they are reported to judges them, by
+what the other one tells of the module.
+
 The only place where what the data plane says changes what it is served; and that, too, goes through the store.
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from hfi_core.clock import now_ms
 from hfi_core.dataplane import DataPlane
@@ -33,14 +36,15 @@ log = logging.getLogger(__name__)
 
 #: Between two looks at the nodes while a rollout is under way.
 LOOK_SECONDS = 1.0
+HEARD_ELSEWHERE = "what it said was heard by another replica"
 _ERRORS = PREFIX + "errors"
 
 
 class RolloutGuard:
     """Acts for one replica.
 
-    ``version_of`` says as which resource a module is served here; ``fleet`` which nodes other replicas hear; ``clock``
-    answers Unix milliseconds.
+    ``version_of`` says as which resource a module is served here; ``rejected`` whether a node has rejected that version
+    of it, at whichever replica; ``fleet`` which nodes other replicas hear; ``clock`` answers Unix milliseconds.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class RolloutGuard:
         proxies: ProxyRegistry,
         data_plane: DataPlane,
         version_of: VersionOf,
+        rejected: Callable[[str, str], bool],
         fleet: Membership,
         clock: Callable[[], int] = now_ms,
     ) -> None:
@@ -58,6 +63,7 @@ class RolloutGuard:
         self._proxies = proxies
         self._data_plane = data_plane
         self._version_of = version_of
+        self._rejected = rejected
         self._fleet = fleet
         self._clock = clock
         #: The id of the rollout that is, or was last, watched.
@@ -113,22 +119,43 @@ class RolloutGuard:
             for memory in (self._applied, self._waiting, self._heard):
                 memory.clear()
             self._rises = ErrorRises()
+        self._observe_errors(rollout, now)
         known = self._proxies.list()
-        self._observe_errors(rollout, known, now)
-        stable = {proxy.node.id for proxy in known if document.serves(proxy.node) == document.stable}
+        everybody = self._everybody(known)
+        stable = {proxy.node.id for proxy in everybody if document.serves(proxy.node) == document.stable}
         version = self._version_of(rollout.candidate)
+        if version is None:
+            return []
         # Nodes that have applied it at one look share what others have had since.
         since = functools.cache(self._rises.since)
-        return [
+        own = [
             self._sight(proxy, version, since, stable, now, proxy.node.id in (elsewhere or ()))
             for proxy in known
-            if proxy.node.id not in stable and version is not None
+            if proxy.node.id not in stable
         ]
+        # Those that others have sent it, for the errors that are reported here; for all else, others look at them.
+        reported = [
+            self._reported(proxy.node.id, status.at_ms, since, stable, now)
+            for proxy in everybody
+            if proxy.node.id not in stable
+            and proxy.node.id not in self._applied
+            and (status := resource_status(proxy, version)) is not None
+            and status.state == "acked"
+        ]
+        return own + reported
+
+    def _everybody(self, known: Sequence[ProxyStatus]) -> Sequence[ProxyStatus]:
+        """``known`` and, when errors come from one that has its stream elsewhere, the proxies of all replicas.
+
+        Only then, because what others tell has to be parsed.
+        """
+        here = {proxy.node.id for proxy in known if proxy.xds_streams}
+        return known if self._rises.nodes() <= here else [other.status for other in self._fleet.known()]
 
     def _sight(
         self,
         proxy: ProxyStatus,
-        version: str | None,
+        version: str,
         since: Callable[[int], dict[str, int]],
         stable: set[str],
         now: int,
@@ -136,6 +163,9 @@ class RolloutGuard:
     ) -> Sight:
         node = proxy.node.id
         state, status = node_state(proxy, version), resource_status(proxy, version)
+        message = status.message if status is not None else ""
+        if state == "waiting" and proxy.xds_streams and self._rejected(node, version):
+            state, message = "rejected", HEARD_ELSEWHERE
         if state == "waiting" and proxy.xds_streams:
             self._waiting.setdefault(node, now)
         else:
@@ -149,23 +179,40 @@ class RolloutGuard:
         return Sight(
             node,
             state,
-            message=status.message if status is not None else "",
+            message=message,
             waiting_since_ms=self._waiting.get(node),
             applied_at_ms=applied,
             heard_at_ms=heard,
             sure_since_ms=self._blind,
             errors=rises.get(node, 0),
-            errors_elsewhere=max((rise for other, rise in rises.items() if other in stable), default=0),
+            errors_elsewhere=_worst(rises, stable),
         )
 
-    def _observe_errors(self, rollout: Rollout, known: Sequence[ProxyStatus], now: int) -> None:
+    def _reported(
+        self, node: str, applied: int, since: Callable[[int], dict[str, int]], stable: set[str], now: int
+    ) -> Sight:
+        rises = since(applied)
+        return Sight(
+            node,
+            "applied",
+            applied_at_ms=applied,
+            heard_at_ms=now,
+            errors=rises.get(node, 0),
+            errors_elsewhere=_worst(rises, stable),
+        )
+
+    def _observe_errors(self, rollout: Rollout, now: int) -> None:
         """Take what nodes report; Envoy leaves out a counter that has never counted."""
         counters = self._data_plane.counters
         errors = {node: values.get(_ERRORS, 0) for node, values in counters.nodes.items()}
-        fresh: set[str] = set()
-        if now > self._began:
-            # Who was here before, or has started since, has nothing older to tell; who comes from another replica has.
-            fresh.update(proxy.node.id for proxy in known if proxy.first_seen_ms <= self._began)
-            fresh.update(node for node, up in counters.uptimes.items() if now - up * 1000 >= rollout.started_at_ms)
+        # Who has started since has nothing older to tell; whose reports went to another replica until now has, whether
+        # it has been connected to this one or not.
+        uptimes = counters.uptimes.items() if now > self._began else ()
+        fresh = {node for node, up in uptimes if now - up * 1000 >= rollout.started_at_ms}
         self._rises.observe(now, errors, fresh)
         self._rises.forget_before(now - rollout.limits.watch_seconds * 1000)
+
+
+def _worst(rises: Mapping[str, int], stable: Collection[str]) -> int:
+    """The most errors that one of them has had."""
+    return max((rise for node, rise in rises.items() if node in stable), default=0)

@@ -119,6 +119,10 @@ class ErrorRises:
         while self._rises and self._rises[0][0] < at_ms:
             self._rises.popleft()
 
+    def nodes(self) -> frozenset[str]:
+        """Those that have had any."""
+        return frozenset(node for _, node, _ in self._rises)
+
     def since(self, at_ms: int) -> dict[str, int]:
         """By how much, by node, from then on."""
         found: dict[str, int] = {}

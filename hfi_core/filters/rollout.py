@@ -173,11 +173,18 @@ def start(
 
 
 def advance(
-    document: RolloutDocument, at_ms: int, share: float | None = None, *, resume: bool = False
+    document: RolloutDocument,
+    at_ms: int,
+    share: float | None = None,
+    *,
+    resume: bool = False,
+    unwatched: bool = False,
 ) -> RolloutDocument:
     """Go on: to that share, or to the next of :data:`STEPS`; from the whole, the candidate becomes the stable module.
 
-    What is paused is advanced only with ``resume``; with that and no share, it goes on where it was.
+    What is paused is advanced only with ``resume``; with that and no share, it goes on where it was. It becomes the
+    stable module when the nodes that came last have been watched, or with ``unwatched`` before: from then on nothing
+    takes it back by itself.
     """
     rollout = _under_way(document)
     if rollout.state == "paused":
@@ -191,6 +198,8 @@ def advance(
                 resumed, RolloutEvent(at_ms=at_ms, kind="resumed", detail=f"covers {audience(rollout)}")
             )
     if share is None and rollout.share >= WHOLE:
+        if not unwatched:
+            _require_watched(document, rollout, at_ms)
         return _complete(document, rollout, at_ms)
     wanted = next(step for step in STEPS if step > rollout.share) if share is None else share
     if wanted <= rollout.share:
@@ -224,6 +233,16 @@ def _complete(document: RolloutDocument, rollout: Rollout, at_ms: int) -> Rollou
     # With its generation: nobody who has it is sent anything.
     event = RolloutEvent(at_ms=at_ms, kind="completed", detail=f"{rollout.candidate.version} is the stable module")
     return document._with(done, event, stable=rollout.candidate)
+
+
+def _require_watched(document: RolloutDocument, rollout: Rollout, at_ms: int) -> None:
+    grown = (event.at_ms for event in document.events if event.kind in ("started", "advanced"))
+    left_ms = max(grown, default=rollout.started_at_ms) + rollout.limits.watch_seconds * 1000 - at_ms
+    if left_ms > 0:
+        raise RolloutConflict(
+            f"the nodes that {rollout.candidate.version} came to last are watched for {-(-left_ms // 1000)} s more; "
+            "once it is the stable module, nothing takes it back by itself: advance again then, or now with --unwatched"
+        )
 
 
 def _under_way(document: RolloutDocument) -> Rollout:

@@ -79,9 +79,13 @@ class RolloutService:
             with contextlib.suppress(EntryConflict):
                 return await self._change(change, provided)
 
-    async def advance(self, share: float | None = None, *, resume: bool = False) -> RolloutDocument:
+    async def advance(
+        self, share: float | None = None, *, resume: bool = False, unwatched: bool = False
+    ) -> RolloutDocument:
         """Go on; see :func:`hfi_core.filters.rollout.advance`."""
-        return await self._change(lambda document: rollout.advance(document, self._clock(), share, resume=resume))
+        return await self._change(
+            lambda document: rollout.advance(document, self._clock(), share, resume=resume, unwatched=unwatched)
+        )
 
     async def pause(self) -> RolloutDocument:
         """Let nobody advance it."""

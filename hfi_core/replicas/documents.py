@@ -122,6 +122,20 @@ def polling(entries: Iterable[Entry], besides: str) -> frozenset[str]:
     return frozenset(found)
 
 
+def positions(entries: Iterable[Entry]) -> tuple[Position, ...]:
+    """How far the replicas have read, as they told. What they say of their proxies is not parsed."""
+    found = []
+    for entry in entries:
+        if "/" not in entry.key:
+            try:
+                document = json.loads(entry.value)
+                if document.pop("layout") == LAYOUT and (position := _replica(document).position) is not None:
+                    found.append(position)
+            except (ValueError, KeyError, TypeError, AttributeError):
+                continue
+    return tuple(found)
+
+
 def read(entries: Iterable[Entry], now_ms: int) -> Fleet:
     """What the entries say. What cannot be read, and what no living replica says, is left out.
 

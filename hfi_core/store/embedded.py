@@ -37,9 +37,9 @@ class EmbeddedStore:
         """See the protocol."""
         return await self._ready().epoch()
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         """See the protocol."""
-        return await self._ready().list()
+        return await self._ready().list(at)
 
     async def get(self, key: str) -> Entry | None:
         """See the protocol."""

@@ -73,16 +73,18 @@ class EtcdStore:
         self._epoch = _epoch_name(found)
         return self._epoch
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         """Everything, at one revision, read in pages."""
+        if at:
+            return await self._list(at)
         for _ in range(LISTINGS):
             with contextlib.suppress(RevisionCompacted):
-                return await self._list()
+                return await self._list(0)
         raise StoreUnavailable("etcd compacts faster than the policies can be read")
 
-    async def _list(self) -> Listing:
+    async def _list(self, revision: int) -> Listing:
         entries: list[Entry] = []
-        key, revision = self._prefix, 0
+        key = self._prefix
         while True:
             page = await self._client.range(key, self._end, revision=revision, limit=self._settings.page_size)
             revision = revision or page.revision

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import EntryConflict, EntryMissing, StoreUnavailable, WatchCompacted
+from hfi_core.errors import EntryConflict, EntryMissing, StoreError, StoreUnavailable, WatchCompacted
 from hfi_core.store.protocol import NOTHING, Change, Entry, Listing, Provided, WatchBatch
 from hfi_core.store.tenancy import Tenancy
 
@@ -55,9 +55,11 @@ class MemoryStore:
         """A random name of this instance."""
         return self._epoch
 
-    async def list(self) -> Listing:
-        """Everything, at one revision."""
+    async def list(self, at: int = 0) -> Listing:
+        """Everything, at one revision; of what was before the newest, nothing is kept."""
         self._open()
+        if at not in (0, self._revision):
+            raise StoreError(f"the store is at revision {self._revision}, and does not know {at}")
         return Listing(tuple(entry for _, entry in sorted(self._entries.items())), self._revision)
 
     async def get(self, key: str) -> Entry | None:

@@ -81,8 +81,9 @@ class Store(Protocol):
     async def epoch(self) -> str:
         """An opaque name of this store's life (law 5)."""
 
-    async def list(self) -> Listing:
-        """Everything, at one revision."""
+    async def list(self, at: int = 0) -> Listing:
+        """Everything, at one revision: ``at``, or the newest. Raises :class:`~hfi_core.errors.StoreError`, too, when
+        that revision is not known any more, or not yet."""
 
     async def get(self, key: str) -> Entry | None:
         """The entry, or None."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from hfi_core.errors import ModuleInUse, StoreError
+from hfi_core.errors import ModuleInUse, RolloutConflict, StoreError
 from hfi_core.filters.catalogue import ModuleCatalogue
 from hfi_core.filters.manifest import MAX_MODULE_BYTES
 from hfi_core.filters.rollout import RolloutDocument
@@ -130,6 +130,24 @@ async def test_of_many_who_would_roll_back_one_does(etcd: Etcd) -> None:
         document = (await c.filters.until(lambda state: bool(state.document and not state.document.active))).document
         assert document is not None
         assert [event.kind for event in document.events].count("rolled_back") == 1
+
+
+async def test_of_many_who_start_a_rollout_one_does_and_all_say_which(etcd: Etcd) -> None:
+    async with replica(etcd) as a, replica(etcd) as b, replica(etcd) as c:
+        await ship(ONE, a.catalogue, a.rollouts, a.filters)
+        await a.catalogue.push("2", b"2")
+        for attempt in range(1, 6):
+            starts = (one.rollouts.start("2", share=share) for one, share in ((a, 10), (b, 20), (c, 30)))
+            results = await asyncio.gather(*starts, return_exceptions=True)
+            [document] = [result for result in results if isinstance(result, RolloutDocument)]
+            assert [type(result) for result in results].count(RolloutConflict) == 2
+            assert document.generations == 1 + attempt
+            assert all([(await showing(one, document)).document == document for one in (a, b, c)])
+            # Of one who goes on and one who goes back at once, the way back is not lost.
+            await asyncio.gather(a.rollouts.advance(), b.rollouts.roll_back("operator", "no"), return_exceptions=True)
+            state = FilterState.listed(await c.manifests.list())
+            assert state.document is not None
+            assert state.document.active is None
 
 
 async def test_a_deleted_module_leaves_nothing_and_is_gone_everywhere(etcd: Etcd) -> None:

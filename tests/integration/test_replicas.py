@@ -183,6 +183,18 @@ async def test_all_serve_the_same_versions(tmp_path: Path, etcd: Etcd) -> None:
             assert three[2].sent() == 1, "and what it has from another replica is not sent"
 
 
+async def test_all_come_to_one_version_and_so_say_the_same_of_every_proxy(tmp_path: Path, etcd: Etcd) -> None:
+    """One has watched, and is at the last change of a policy; who comes later has listed what was written since."""
+
+    def version(replica: Replica) -> int:
+        return int(replica.get("/v1/proxies").json()["version"])
+
+    with replicas(tmp_path, *[etcd.endpoint] * 2) as (one, two):
+        later = version(two)
+        await eventually(lambda: version(one) == later, what="what the other one serves")
+        assert version(two) == later, "and not a newer one, with which it had to catch up itself"
+
+
 async def test_each_knows_who_is_connected_to_the_others(tmp_path: Path, etcd: Etcd) -> None:
     with replicas(tmp_path, *[etcd.endpoint] * 3) as (one, two, three):
         ids = [replica.id for replica in (one, two, three)]
@@ -280,6 +292,25 @@ async def test_no_replica_believes_what_another_knows_better(tmp_path: Path, etc
                     await eventually(
                         lambda replica=replica: replica.states("n1") == [("not_applied", version)]  # type: ignore[misc]
                     )
+
+
+async def test_a_rejection_that_its_replica_did_not_live_to_act_on_ends_the_rollout(tmp_path: Path, etcd: Etcd) -> None:
+    """The node comes back to another one, which does not send it the candidate again, and knows why."""
+    with replicas(tmp_path, etcd.endpoint) as (one,), streaming(one) as other, streaming(one) as stream:
+        one.send("PUT", "/v1/filters/2", content=module("two"), headers=WASM)
+        other.hello("other")
+        stable = await asyncio.to_thread(other.next)
+        other.answer(stable)
+        one.send("POST", "/v1/filters/rollout", json={"version": "2", "share": 100, "watchSeconds": 600})
+        candidate = await asyncio.to_thread(other.next)
+        other.answer(candidate)
+        version = candidate.resources[0].version
+        said = {"node_id": "n1", "type_url": EXTENSION_CONFIG, "name": "hfi", "version": version}
+        etcd.ctl("put", "/hfi/rejections/of-another-replica", json.dumps(said))
+        stream.hello("n1", hfi=stable.resources[0].version)
+        await true(lambda: one.rollout()["rollout"]["state"] == "rolled_back", what="the way back")
+        back = one.rollout()["rollout"]
+        assert (back["cause"], back["reason"].startswith("node n1 rejected it")) == ("rejected", True)
 
 
 @pytest.mark.envoy

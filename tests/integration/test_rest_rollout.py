@@ -49,7 +49,9 @@ async def test_from_its_start_to_its_end(plane: Plane) -> None:
     assert (await post(plane, "/pause"))["rollout"]["state"] == "paused"
     assert (await plane.client.post(f"{PATH}/advance", json={})).status_code == 409
     assert (await post(plane, "/advance", share=100, resume=True))["rollout"]["share"] == 100
-    done = await post(plane, "/advance")
+    early = await plane.client.post(f"{PATH}/advance", json={})
+    assert (early.status_code, "are watched for 30 s more" in early.json()["detail"]) == (409, True)
+    done = await post(plane, "/advance", unwatched=True)
     assert (done["stable"]["version"], done["stable"]["generation"], done["rollout"]["state"]) == ("2", 2, "completed")
     items = (await plane.client.get("/v1/filters")).json()["items"]
     assert {item["version"]: item["role"] for item in items} == {"1": None, "2": "stable"}

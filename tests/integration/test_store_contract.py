@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hfi_core.clock import now_ms
-from hfi_core.errors import EntryConflict, EntryMissing, StoreUnavailable
+from hfi_core.errors import EntryConflict, EntryMissing, StoreError, StoreUnavailable
 from hfi_core.store.embedded import EmbeddedSettings, EmbeddedStore
 from hfi_core.store.etcd import EtcdStore
 from hfi_core.store.memory import MemoryStore
@@ -76,6 +76,13 @@ async def test_a_listing_is_sorted_and_says_what_get_says(store: Store) -> None:
     for entry in listing.entries:
         assert await store.get(entry.key) == entry
     assert await store.get("c") is None
+
+
+async def test_a_listing_can_be_of_one_revision(store: Store) -> None:
+    revision = (await store.put("a", b"1")).version
+    assert await store.list(revision) == await store.list()
+    with pytest.raises(StoreError):
+        await store.list(revision + 1_000)
 
 
 async def test_an_empty_store_lists_nothing(store: Store) -> None:

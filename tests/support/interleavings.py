@@ -40,9 +40,9 @@ class InTurn(MemoryStore):
         self._store = store
         self._turn = turn
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         await self._turn()
-        return await self._store.list()
+        return await self._store.list(at)
 
     async def get(self, key: str) -> Entry | None:
         await self._turn()

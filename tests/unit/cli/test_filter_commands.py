@@ -115,3 +115,13 @@ def test_the_client_can_delete_one_digest_alone(plane: FakePlane, client: HfiCli
     client.delete_filter("1.4.0")
     assert client.delete_filter("1.4.0", digest="ab" * 32)["version"] == "1.4.0"
     assert [request.headers.get("if-match") for request in plane.requests] == [None, f'"{"ab" * 32}"']
+
+
+@pytest.mark.parametrize("version", ["rollout", ".", "..", "a/b", ""])
+def test_what_can_be_no_version_is_told_and_not_asked_for(plane: FakePlane, run: Run, version: str) -> None:
+    """In an address it would be another resource: ``rollout`` is one."""
+    plane.on("GET", "/v1/filters/rollout", httpx.Response(200, json={"stable": {}}))
+    for command in ("describe", "delete"):
+        done = run("filter", command, version)
+        assert (done.exit_code, plane.requests) == (2, [])
+        assert f"{version!r} is no version of a module" in done.stderr

@@ -58,6 +58,7 @@ BACK = status("rolled_back", cause="errors", reason="node n1: 3 errors more than
             },
         ),
         ("advance", "/advance", {}),
+        ("advance --unwatched", "/advance", {"unwatched": True}),
         ("advance --share 33.3 --resume", "/advance", {"share": 33.3, "resume": True}),
         ("pause", "/pause", {}),
         ("rollback", "/rollback", {}),

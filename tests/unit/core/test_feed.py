@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hfi_core import newest
-from hfi_core.errors import StoreUnavailable, WatchCompacted
+from hfi_core.errors import StoreError, StoreUnavailable, WatchCompacted
 from hfi_core.feed import Feed
 from hfi_core.policy.model import Policy
 from hfi_core.policy.stored import encode
@@ -23,22 +23,26 @@ async def put(store: MemoryStore, name: str) -> int:
 
 
 class Hidden(MemoryStore):
-    """The same store, whose listings are ``more`` revisions ahead, or which is ``away``."""
+    """The same store, ``more`` revisions ahead, or which is ``away``; ``forgotten`` revisions cannot be listed."""
 
     def __init__(self, store: MemoryStore) -> None:
         super().__init__()
         self._store = store
         self.more = 0
         self.away = False
+        self.forgotten = 0
 
     async def epoch(self) -> str:
         return await self._store.epoch()
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         if self.away:
             raise StoreUnavailable("away")
         listing = await self._store.list()
-        return Listing(listing.entries, listing.revision + self.more)
+        newest = listing.revision + self.more
+        if at and not self.forgotten < at <= newest:
+            raise StoreError("no such revision")
+        return Listing(listing.entries, at or newest)
 
     def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         return self._store.watch(from_revision)
@@ -96,8 +100,11 @@ async def test_a_feed_catches_up_with_what_others_have_seen(feed: Feed, store: M
         assert other.current is not None
         assert other.current.version == before.version
         await other.catch_up(before.version + 3, before.epoch)
-        assert other.current.version == before.version + 5
+        assert other.current.version == before.version + 3, "as far, and no further: others had to catch up with that"
         assert other.current.policies == before.policies
+        hidden.forgotten = before.version + 4
+        await other.catch_up(before.version + 4, before.epoch)
+        assert other.current.version == before.version + 5, "the newest, for what was meant is known no more"
         await other.catch_up(before.version + 30, before.epoch)
         assert other.current.version == before.version + 5, "there is no more"
         hidden.away = True
@@ -132,12 +139,12 @@ class Troubled(MemoryStore):
         self.listings = 0
         self.batches: list[WatchBatch] = []
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         self.listings += 1
         if self.unavailable > 0:
             self.unavailable -= 1
             raise StoreUnavailable("no etcd at 127.0.0.1:1")
-        return await super().list()
+        return await super().list(at)
 
     async def watch(self, from_revision: int) -> AsyncIterator[WatchBatch]:
         if self.compactions > 0:

@@ -23,10 +23,10 @@ def fold(entries: Iterable[Entry], revision: int) -> Value:
 class Flaky(MemoryStore):
     away = False
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         if self.away:
             raise StoreUnavailable("away")
-        return await super().list()
+        return await super().list(at)
 
 
 @pytest.fixture

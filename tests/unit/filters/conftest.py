@@ -30,3 +30,10 @@ async def one(store: Flaky) -> AsyncIterator[Replica]:
         made.connect(OTHER, served="1/1")
         made.polls(OTHER)
         yield made
+
+
+@pytest.fixture
+async def two(one: Replica, store: Flaky) -> AsyncIterator[Replica]:
+    """Another replica, to which nobody is connected."""
+    async with replica(store, "r2") as made:
+        yield made

@@ -53,9 +53,9 @@ class Flaky(MemoryStore):
     def beside(self, room: str) -> Flaky:
         return self._rooms.setdefault(room, Flaky())
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         self._reach()
-        return await super().list()
+        return await super().list(at)
 
     async def put(self, key: str, value: bytes, **how: Any) -> Entry:
         self._reach()
@@ -86,12 +86,15 @@ class Replica:
         replica = documents.Replica(name, 0, "1", None)
         self.membership = Membership(replica, status, self.proxies, Feed(store), self.clock)
         self.version_of: VersionOf = version_of
+        #: What nodes have rejected, at whichever replica, as the store says.
+        self.rejections: set[tuple[str, str]] = set()
         self.guard = RolloutGuard(
             self.filters,
             self.rollouts,
             self.proxies,
             self.data_plane,
             lambda assignment: self.version_of(assignment),
+            lambda node, version: (node, version) in self.rejections,
             self.membership,
             self.clock,
         )
@@ -108,6 +111,10 @@ class Replica:
 
     def errors(self, node: NodeIdentity, count: int, uptime: float = 10_000) -> None:
         self.data_plane.counters.observe(node.id, {ERRORS: count}, uptime)
+
+    def reports_nothing(self, node: NodeIdentity) -> None:
+        """It reports here, and has counted nothing yet."""
+        self.data_plane.counters.observe(node.id, {}, 10_000)
 
     def polls(self, node: NodeIdentity, waiting: bool = True) -> None:
         self.proxies.rules_reached(node, 1, "e")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from hfi_core.snapshot import NodeIdentity
 from hfi_core.store.memory import MemoryStore
 from tests.support.waiting import eventually
 from tests.unit.filters.guarding import CANARY, OTHER, Flaky, Replica, replica, started
@@ -16,6 +17,18 @@ async def test_a_node_that_rejects_the_candidate_ends_it(one: Replica, caplog: p
     document = one.rollouts.state().document
     assert document is not None
     assert (document.events[-1].kind, document.events[-1].cause) == ("rolled_back", "rejected")
+
+
+async def test_a_rejection_that_another_replica_heard_and_did_not_act_on_ends_it(one: Replica) -> None:
+    """That one has died. The node is here now, and is not sent again what it has rejected."""
+    one.connect(CANARY, served="1/1")
+    one.rejections.add((CANARY.id, "2/2"))
+    await started(one)
+    back = await one.back()
+    assert (back.cause, back.reason) == (
+        "rejected",
+        "node canary-1 rejected it: what it said was heard by another replica",
+    )
 
 
 async def test_errors_that_only_nodes_with_the_candidate_have_end_it(
@@ -42,6 +55,7 @@ async def test_the_first_errors_of_a_node_that_never_had_any_count(
 ) -> None:
     """Envoy says nothing of a counter before it has counted."""
     one.connect(CANARY, served="1/1")
+    one.reports_nothing(CANARY)
     await started(one)
     await one.stays(monkeypatch)
     one.now += 1_000
@@ -63,6 +77,63 @@ async def test_errors_from_before_a_node_came_here_do_not_count(one: Replica, mo
     await one.stays(monkeypatch)
     one.errors(CANARY, 4)
     assert "node canary-1 has had 1 errors" in (await one.back()).reason
+
+
+async def test_errors_from_before_a_nodes_reports_came_here_do_not_count(
+    one: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has its module from here all the time, and the replica that it reported to has died."""
+    one.connect(CANARY, served="1/1")
+    await started(one)
+    await one.stays(monkeypatch)
+    one.now += 1_000
+    one.connect(CANARY)
+    one.polls(CANARY)
+    await one.stays(monkeypatch)
+    one.errors(CANARY, 100)
+    await one.stays(monkeypatch)
+    one.errors(CANARY, 102)
+    assert "node canary-1 has had 2 errors" in (await one.back()).reason
+
+
+async def test_errors_count_at_whichever_replica_they_are_reported(
+    one: Replica, two: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An Envoy's streams go where they fall: the module may come from one replica, and the reports go to another."""
+    stable = NodeIdentity.of("stable-1", "other")
+    for node in (CANARY, stable):
+        two.connect(node, served="1/1")
+        two.polls(node)
+        one.reports_nothing(node)
+    await started(one)
+    await two.under_way()
+    two.connect(CANARY)
+    await one.stays(monkeypatch)
+    # What befalls those of the stable module as well, wherever they are connected, condemns nobody.
+    await one.hears_of(CANARY, stable)
+    one.errors(CANARY, 3)
+    one.errors(stable, 3)
+    await one.stays(monkeypatch)
+    one.errors(CANARY, 4)
+    back = await one.back()
+    assert (back.cause, "node canary-1 has had 4 errors" in back.reason) == ("errors", True)
+    assert (one.rollouts.rolled_back["errors"], two.rollouts.rolled_back["errors"]) == (1, 0)
+
+
+async def test_errors_after_the_watch_end_nothing_elsewhere_either(
+    one: Replica, two: Replica, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two.connect(CANARY, served="1/1")
+    two.polls(CANARY)
+    one.reports_nothing(CANARY)
+    await started(one)
+    await two.under_way()
+    two.connect(CANARY)
+    await one.hears_of(CANARY)
+    await one.stays(monkeypatch)
+    one.now += 60_000
+    one.errors(CANARY, 50)
+    await one.stays(monkeypatch)
 
 
 async def test_errors_of_a_node_that_began_with_the_candidate_count_from_its_start(one: Replica) -> None:

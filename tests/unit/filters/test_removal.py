@@ -118,7 +118,7 @@ async def test_what_nodes_run_or_are_to_run_is_refused(place: Place) -> None:
     with pytest.raises(ModuleInUse):
         await delete("1")
     await rollouts.start("2", share=100)
-    await rollouts.advance()
+    await rollouts.advance(unwatched=True)
     with pytest.raises(ModuleInUse, match="2 is the stable one"):
         await delete("2")
     await delete("1")
@@ -314,7 +314,7 @@ async def test_a_document_of_the_time_before_is_no_reason_to_delete() -> None:
             assert state.document.stable.version in state.modules
 
         async def advance(turn: Turn) -> RolloutDocument:
-            return await place.rollouts(turn).advance()
+            return await place.rollouts(turn).advance(unwatched=True)
 
         return Scene([advance, delete(place, "1"), delete(place, "2")], check)
 

@@ -31,8 +31,12 @@ def start(version: str = "2", share: float = 10.0, identity: str = "r1", selecto
     return lambda document: rollout.start(document, module(version), identity, 2, share=share, selector=selector)
 
 
-def advance(share: float | None = None, *, resume: bool = False) -> Step:
-    return lambda document: rollout.advance(document, 3, share, resume=resume)
+def advance(share: float | None = None, *, resume: bool = False, unwatched: bool = False, at_ms: int = 3) -> Step:
+    return lambda document: rollout.advance(document, at_ms, share, resume=resume, unwatched=unwatched)
+
+
+#: From 100 %, to the end.
+COMPLETE = advance(unwatched=True)
 
 
 def pause(document: RolloutDocument) -> RolloutDocument:
@@ -64,7 +68,10 @@ def test_at_first_everybody_runs_one_module() -> None:
         ([start(), advance(33.3)], "running", 33.3, "1"),
         ([start(), advance(33.3), advance()], "running", 50, "1"),
         ([start(), advance(100)], "running", 100, "1"),
-        ([start(), advance(100), advance()], "completed", 100, "2"),
+        ([start(), advance(100), COMPLETE], "completed", 100, "2"),
+        ([start(share=100), advance(at_ms=60_002)], "completed", 100, "2"),
+        ([start(), advance(100), pause, advance(resume=True), advance(at_ms=60_003)], "completed", 100, "2"),
+        ([start(), advance(at_ms=1_000_000), advance(unwatched=True)], "running", 50, "1"),
         ([start(), pause], "paused", 10, "1"),
         ([start(), pause, advance(resume=True)], "running", 10, "1"),
         ([start(), pause, advance(10, resume=True)], "running", 10, "1"),
@@ -74,7 +81,7 @@ def test_at_first_everybody_runs_one_module() -> None:
         ([start(), pause, back], "rolled_back", 10, "1"),
         ([start(), advance(100), back], "rolled_back", 100, "1"),
         ([start(), back, start(identity="r2", share=5)], "running", 5, "1"),
-        ([start(), advance(100), advance(), start("1", identity="r2")], "running", 10, "2"),
+        ([start(), advance(100), COMPLETE, start("1", identity="r2")], "running", 10, "2"),
     ],
 )
 def test_where_each_way_leads(steps: list[Step], state: str, share: float, stable: str) -> None:
@@ -107,7 +114,9 @@ def test_where_each_way_leads(steps: list[Step], state: str, share: float, stabl
         ([start(), pause, advance(5, resume=True)], "advances to a larger share"),
         ([start(), back, back], "that of 2 is rolled back"),
         ([start(), back, advance()], "no rollout is under way"),
-        ([start(), advance(100), advance(), back], "that of 2 is completed"),
+        ([start(), advance(100), COMPLETE, back], "that of 2 is completed"),
+        ([start(share=100), advance()], "watched for 60 s more; .* advance again then, or now with --unwatched"),
+        ([start(), advance(100), advance(at_ms=60_002)], "watched for 1 s more"),
     ],
 )
 def test_what_cannot_be_done_is_said(steps: list[Step], refused: str) -> None:
@@ -165,7 +174,7 @@ def test_each_attempt_has_a_generation_of_its_own() -> None:
 def test_nobody_is_sent_anything_when_a_rollout_is_completed() -> None:
     whole = after(start(), advance(100))
     assert whole.active is not None
-    done = advance()(whole)
+    done = COMPLETE(whole)
     assert {done.serves(node) for node in NODES} == {whole.serves(node) for node in NODES} == {whole.active.candidate}
 
 
@@ -218,7 +227,7 @@ def test_places_do_not_change_between_versions(node: str, at: float) -> None:
 
 ANYTHING = st.one_of(
     st.builds(start, st.sampled_from("12345"), st.sampled_from([0.0, 0.5, 10.0, 100.0]), st.text(max_size=3)),
-    st.builds(advance, st.none() | st.floats(0.1, 100), resume=st.booleans()),
+    st.builds(advance, st.none() | st.floats(0.1, 100), resume=st.booleans(), unwatched=st.booleans()),
     st.just(pause),
     st.just(back),
 )

@@ -30,11 +30,11 @@ class Away(MemoryStore):
 
     away = 0
 
-    async def list(self) -> Listing:
+    async def list(self, at: int = 0) -> Listing:
         if self.away:
             self.away -= 1
             raise StoreUnavailable("away")
-        return await super().list()
+        return await super().list(at)
 
 
 class Place:
