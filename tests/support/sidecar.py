@@ -110,7 +110,8 @@ class Sidecar:
 
     def _admin(self, path: str, **params: str) -> httpx.Response:
         url = f"http://127.0.0.1:{self.admin_port}{path}"
-        return httpx.get(url, params=params, trust_env=False, timeout=10.0)
+        # There is no TLS: httpx would read every authority there is, for 40 ms each time.
+        return httpx.get(url, params=params, trust_env=False, verify=False, timeout=10.0)
 
 
 def _write_bootstrap(path: Path, options: list[str]) -> None:
