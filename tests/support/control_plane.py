@@ -36,10 +36,11 @@ class ControlPlane:
 
     def start(self) -> Self:
         """Start, and wait until it says that it is ready."""
-        self.process.start().until(self._ready)
+        self.process.start().until(self.ready)
         return self
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether it says that it is."""
         try:
             # Not through a proxy that the environment may name; and it is not TLS, for which httpx would read every
             # authority there is, for 40 ms each time.
