@@ -105,7 +105,8 @@ class Sidecar:
     def inline_modules(self) -> list[bytes]:
         """The code of each Wasm filter that this Envoy got by ECDS, from its own dump of what it runs."""
         dump = self._admin("/config_dump", resource="ecds_filters").raise_for_status().json()
-        filters = [config["ecds_filter"]["typed_config"] for config in dump["configs"]]
+        # There are none yet in an Envoy that has just been started.
+        filters = [config["ecds_filter"]["typed_config"] for config in dump.get("configs", [])]
         codes = [one["config"]["vm_config"]["code"] for one in filters if "config" in one]
         return [base64.b64decode(code["local"]["inline_bytes"]) for code in codes]
 
