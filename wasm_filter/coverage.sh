@@ -1,7 +1,8 @@
 #!/bin/sh
-# Line coverage of the engine crate; fails below 95 %. Needs a native Rust compiler and LLVM's llvm-profdata and
-# llvm-cov, at least as new as the compiler's LLVM: rustup's llvm-tools, or a distribution's (apt-get install llvm).
-# LLVM_PROFDATA and LLVM_COV name them where they are called otherwise, such as llvm-cov-22.
+# Tests every crate, and measures the engine's line coverage meanwhile; fails below 95 %. Needs a native Rust compiler,
+# and LLVM's llvm-profdata and llvm-cov at least as new as the compiler's LLVM: rustup's llvm-tools, or a
+# distribution's (apt-get install llvm). LLVM_PROFDATA and LLVM_COV name them where they are called otherwise, such as
+# llvm-cov-22.
 set -eu
 cd "$(dirname "$0")"
 profdata=${LLVM_PROFDATA:-llvm-profdata}
@@ -10,8 +11,8 @@ out=target/coverage
 rm -rf "$out/profiles"
 mkdir -p "$out/profiles"
 export RUSTFLAGS="-Cinstrument-coverage" CARGO_TARGET_DIR="$out" LLVM_PROFILE_FILE="$PWD/$out/profiles/%p-%m.profraw"
-cargo test --locked --package hfi-engine
-binaries=$(cargo test --locked --package hfi-engine --no-run --message-format=json 2>/dev/null |
+cargo test --locked --workspace
+binaries=$(cargo test --locked --workspace --no-run --message-format=json 2>/dev/null |
     sed -n 's/.*"executable":"\([^"]*\)".*/\1/p')
 "$profdata" merge -sparse "$out"/profiles/*.profraw -o "$out/merged.profdata"
 objects=

@@ -63,9 +63,26 @@ def stack(processes: Processes, upstream: Upstream, tmp_path_factory: pytest.Tem
         shared.close()
 
 
+@pytest.fixture(scope="session")
+def breakable(processes: Processes, upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One that tests end parts of, and that is used again."""
+    one = StackFactory(processes, upstream, tmp_path_factory.mktemp("breakable")).on_etcd()
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+@pytest.fixture
+async def whole(breakable: Stack) -> AsyncIterator[tuple[Stack, Ring]]:
+    """The one to break, whole and without a policy, whatever the test before has done to it."""
+    async with breakable.start().ring() as ring:
+        yield breakable, ring
+
+
 @pytest.fixture
 def stacks(processes: Processes, upstream: Upstream, tmp_path: Path) -> StackFactory:
-    """Makes stacks for a test that breaks things."""
+    """Makes stacks for a test that needs one of its own."""
     return StackFactory(processes, upstream, tmp_path)
 
 

@@ -49,11 +49,12 @@ class Stack:
         return self._etcd
 
     def start(self) -> Self:
-        if self._etcd is not None:
+        """Start whatever does not run: all of it, or what a test has ended."""
+        if self._etcd is not None and not self._etcd.running:
             self._etcd.start()
-        self.control.start()
-        for sidecar in self.sidecars:
-            sidecar.start()
+        for program in (self.control, *self.sidecars):
+            if not program.process.running:
+                program.start()
         return self
 
     def close(self) -> None:

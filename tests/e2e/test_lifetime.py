@@ -70,29 +70,29 @@ async def test_a_request_held_beyond_the_end_of_its_rule_is_still_treated(ring: 
     assert answer.seconds >= 1.5
 
 
-async def test_a_fault_ends_and_leaves_the_store_while_the_control_plane_is_dead(stacks: StackFactory) -> None:
-    async with started(stacks.on_etcd()) as (stack, ring):
-        [stored] = await ring.apply(ring.policy(rule(path=ring.path, abort=abort(), duration_seconds=4)))
-        end = stored["status"]["expiresAtMs"] / 1000
-        stack.control.kill()
-        async with ring.connections(1) as [connection]:
-            passed_at = await until_it_passes(connection, ring.path)
-        assert end <= passed_at < end + LATE_SECONDS
-        await eventually(lambda: ring.name not in stack.stored(), within=TIDY_SECONDS, what="the policy gone from etcd")
+async def test_a_fault_ends_and_leaves_the_store_while_the_control_plane_is_dead(whole: tuple[Stack, Ring]) -> None:
+    stack, ring = whole
+    [stored] = await ring.apply(ring.policy(rule(path=ring.path, abort=abort(), duration_seconds=4)))
+    end = stored["status"]["expiresAtMs"] / 1000
+    stack.control.kill()
+    async with ring.connections(1) as [connection]:
+        passed_at = await until_it_passes(connection, ring.path)
+    assert end <= passed_at < end + LATE_SECONDS
+    await eventually(lambda: ring.name not in stack.stored(), within=TIDY_SECONDS, what="the policy gone from etcd")
 
 
-async def test_a_restart_of_the_control_plane_neither_extends_nor_shortens(stacks: StackFactory) -> None:
-    async with started(stacks.on_etcd()) as (stack, ring):
-        # A start takes three seconds of processor time, and some other load may want the rest.
-        [stored] = await ring.apply(ring.policy(rule(path=ring.path, abort=abort(), duration_seconds=20)))
-        end = stored["status"]["expiresAtMs"] / 1000
-        stack.control.kill()
-        stack.control.start()
-        again = await ring.api.get(f"/v1/policies/{ring.name}")
-        assert again["status"] == stored["status"]
-        async with ring.connections(1) as [connection]:
-            passed_at = await until_it_passes(connection, ring.path)
-        assert end <= passed_at < end + LATE_SECONDS
+async def test_a_restart_of_the_control_plane_neither_extends_nor_shortens(whole: tuple[Stack, Ring]) -> None:
+    stack, ring = whole
+    # A start takes three seconds of processor time, and some other load may want the rest.
+    [stored] = await ring.apply(ring.policy(rule(path=ring.path, abort=abort(), duration_seconds=20)))
+    end = stored["status"]["expiresAtMs"] / 1000
+    stack.control.kill()
+    stack.control.start()
+    again = await ring.api.get(f"/v1/policies/{ring.name}")
+    assert again["status"] == stored["status"]
+    async with ring.connections(1) as [connection]:
+        passed_at = await until_it_passes(connection, ring.path)
+    assert end <= passed_at < end + LATE_SECONDS
 
 
 async def test_a_proxy_that_hears_nothing_for_too_long_stops_its_faults(stacks: StackFactory) -> None:

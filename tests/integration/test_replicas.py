@@ -45,16 +45,16 @@ class Replica:
         self.served = served
 
     def get(self, path: str, **headers: str) -> httpx.Response:
-        return httpx.get(f"{self.served.url}{path}", headers=headers, trust_env=False, timeout=20)
+        return httpx.get(f"{self.served.url}{path}", headers=headers, trust_env=False, verify=False, timeout=20)
 
     def apply(self, document: dict[str, Any]) -> str:
         """The version as stored."""
-        answer = httpx.post(f"{self.served.url}/v1/policies", json=document, trust_env=False, timeout=20)
+        answer = httpx.post(f"{self.served.url}/v1/policies", json=document, trust_env=False, verify=False, timeout=20)
         assert answer.is_success, answer.text
         return str(answer.json()["metadata"]["version"])
 
     def send(self, method: str, path: str, **body: Any) -> None:
-        answer = httpx.request(method, f"{self.served.url}{path}", **body, trust_env=False, timeout=60)
+        answer = httpx.request(method, f"{self.served.url}{path}", **body, trust_env=False, verify=False, timeout=60)
         assert answer.is_success, answer.text
 
     def rollout(self) -> Any:

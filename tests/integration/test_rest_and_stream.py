@@ -64,7 +64,7 @@ async def client(engine: RuleEngine) -> AsyncIterator[httpx.AsyncClient]:
     server = HttpServer(create_app(services), "127.0.0.1", 0, stopping=services.stopping)
     port = await server.start()
     try:
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=20) as http:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=20) as http:
             yield http
     finally:
         await server.stop()

@@ -116,7 +116,7 @@ async def test_a_replica_that_is_cut_off_says_for_how_long() -> None:
             answer = await poll(plane, held, wait="0s")
             assert 60_000 <= int(answer.headers["x-hfi-age-ms"]) < 120_000
         assert answer.text == NOTHING_NEW
-        newer = await plane.apply("a")
+        newer = await plane.apply("a", mode="shadow")
         answer = await poll(plane, version)
         assert (answer.headers["x-hfi-version"], answer.headers["x-hfi-age-ms"]) == (str(newer), "0")
 

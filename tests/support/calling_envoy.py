@@ -30,7 +30,7 @@ class CallingEnvoy:
     def _ready(self) -> bool:
         try:
             url = f"http://127.0.0.1:{self._admin}/ready"
-            return httpx.get(url, trust_env=False, timeout=5.0).status_code == 200
+            return httpx.get(url, trust_env=False, verify=False, timeout=5.0).status_code == 200
         except httpx.TransportError:
             return False
 

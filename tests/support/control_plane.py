@@ -36,13 +36,16 @@ class ControlPlane:
 
     def start(self) -> Self:
         """Start, and wait until it says that it is ready."""
-        self.process.start().until(self._ready)
+        self.process.start().until(self.ready)
         return self
 
-    def _ready(self) -> bool:
+    def ready(self) -> bool:
+        """Whether it says that it is."""
         try:
-            # Not through a proxy that the environment may name.
-            return httpx.get(f"{self.url}/v1/health?ready", trust_env=False, timeout=2.0).status_code == 200
+            # Not through a proxy that the environment may name; and it is not TLS, for which httpx would read every
+            # authority there is, for 40 ms each time.
+            ready = httpx.get(f"{self.url}/v1/health?ready", trust_env=False, verify=False, timeout=2.0)
+            return ready.status_code == 200
         except httpx.TransportError:
             return False
 
@@ -57,7 +60,7 @@ class Api:
     """The REST API, asked plainly: a witness that shares no code with ``hfi-cli``."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=10.0)
+        self._http = httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=10.0)
 
     async def __aenter__(self) -> Self:
         return self

@@ -102,7 +102,7 @@ async def running_envoy(
             stderr=asyncio.subprocess.STDOUT,
         )
     try:
-        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as admin:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False, verify=False) as admin:
             envoy = Envoy(admin, process, log_file)
             await eventually_async(lambda: _ready(envoy, address), within=within, what="Envoy's readiness")
             yield envoy

@@ -113,21 +113,22 @@ class Etcd:
 
     def wait_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        while not self._listens() and time.monotonic() < deadline and self._running():
+        while not self._listens() and time.monotonic() < deadline and self.running:
             time.sleep(0.01)  # etcdctl would take a second for a refused connection.
         while True:
             done = self._ctl("endpoint", "health", "--dial-timeout=1s", "--command-timeout=1s")
             if done.returncode == 0:
                 return
             log = (self.directory / f"{self.name}.log").read_text(errors="replace")[-2000:]
-            assert self._running(), f"etcd ended:\n{log}"
+            assert self.running, f"etcd ended:\n{log}"
             assert time.monotonic() < deadline, f"etcd does not answer: {done.stderr!r}\n{log}"
 
     def _listens(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.client_port)) == 0
 
-    def _running(self) -> bool:
+    @property
+    def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:

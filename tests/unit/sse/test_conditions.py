@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
+from hfi_core import newest
 from hfi_core.errors import PolicyConflict
 from hfi_core.policies import PolicyService
 from hfi_core.store.memory import MemoryStore
@@ -88,6 +89,13 @@ class Raced(MemoryStore):
         return await super().delete(key, **how)
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write does not wait long to be seen by a feed of another store."""
+    monkeypatch.setattr(newest, "READ_YOUR_WRITE_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_any_version_is_any_even_when_it_changes_meanwhile(plane: Plane) -> None:
     store = Raced(0)
     service = PolicyService(store, plane.feed, lambda document: [])
@@ -110,6 +118,7 @@ async def test_of_several_versions_the_one_that_is_there_counts(plane: Plane) ->
     assert await delete_under(service, two, "p", dry_run=False) == version + 2
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_delete_is_tried_with_what_the_store_has_when_our_snapshot_is_behind(plane: Plane) -> None:
     store = Raced(0)
     service = PolicyService(store, plane.feed, lambda document: [])
