@@ -8,8 +8,8 @@ Laws:
 3. When it is known that there is nothing to be, that is served: listeners go, then clusters.
 4. Resources are made in a thread, once for each distinct sidecar: the first time costs a second of imports. For each
    wish one is made at a time, so what changed meanwhile is skipped; until then, what was made for it last is served.
-5. Where one of the two things that a sidecar needs is said and nobody says the other, there is nothing to be. Of each
-   node that waits for it this is logged once, with what to do.
+5. Where nobody says one of the two things that a sidecar needs, there is nothing to be. Of each node that asks for its
+   listener this is logged once, with what to do.
 6. A change is served at once, and those that follow it closely together, newest only. While they come without a pause,
    the window grows: else pushing would take the time in which the store's news are read, and what is pushed grow old.
 """
@@ -45,6 +45,9 @@ MAX_DEBOUNCE_SECONDS = 0.5
 #: What everybody is served, of late: one value, or a few while the filter's module changes. Each holds a module.
 MAX_BASES = 4
 
+#: How the fields that are missing are named where they can be said: words between them, and before each.
+_WAYS = ((" and ", ""), (" and ", "hfi."), (" ", "--"), (" and ", "spec."))
+
 Build = Callable[[Sidecar], Sequence[Resource]]
 #: Whose sidecar: a cluster's, as far as the node says nothing of its own.
 _Whose = tuple[str, Wish]
@@ -77,7 +80,7 @@ class SidecarSource:
         #: What was answered since something changed last; a sidecar of many addresses is slow to look up.
         self._answers: dict[tuple[int, _Whose], ResourceSnapshot] = {}
         #: By node id: what was logged as missing there.
-        self._missed: OrderedDict[str, str] = OrderedDict()
+        self._missed: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._followers = Wakes()
 
     def count_coalesced(self, count: Callable[[int], object]) -> None:
@@ -141,20 +144,22 @@ class SidecarSource:
         return answer
 
     def say_what_is_missing(self, hello: Hello) -> None:
-        """Log, unless it was before, why this node is served no listener although somebody began to say what it is."""
+        """Log, unless it was before, why this node, which asks for its listener, is served none."""
         node = hello.node
         if self._wishes is None or node.cluster in self._unreadable:
             return
-        field = missing(hello.wish, self._wishes.get(node.cluster))
-        if field is None:
+        fields = missing(hello.wish, self._wishes.get(node.cluster))
+        if not fields:
             self._missed.pop(node.id, None)
-        elif self._missed.get(node.id) != field:
-            _keep(self._missed, node.id, field, MAX_MISSED)
+        elif self._missed.get(node.id) != fields:
+            _keep(self._missed, node.id, fields, MAX_MISSED)
             log.warning(
                 "node %r gets no listener: neither its metadata nor the sidecar document of its cluster %r says %s. "
-                "Start it with hfi.%s in its node's metadata (hfi-cli bootstrap --minimal --%s), or apply a document "
-                "with spec.%s (hfi-cli sidecar apply)",
-                *(node.id, node.cluster, field, field, field, field),
+                "Start it with %s in its node's metadata (hfi-cli bootstrap --minimal %s), or apply a document "
+                "with %s (hfi-cli sidecar apply)",
+                node.id,
+                node.cluster,
+                *(word.join(start + field for field in fields) for word, start in _WAYS),
             )
 
     def _answer(self, snapshot: ResourceSnapshot, sidecar: Sidecar | None, whose: _Whose) -> ResourceSnapshot:

@@ -68,6 +68,8 @@ class Fanout:
     def _body(self, change: int) -> bytes:
         """The same cluster as bytes, made before the clock runs: the peer is handed what HFI has to make."""
         spec = SidecarSpec.model_validate(changed(change))
+        assert spec.listen is not None
+        assert spec.upstream is not None
         sidecar = Sidecar(listen_address(spec.listen), upstream_addresses(spec.upstream))
         [body] = [one.body for one in sidecar_resources(sidecar) if one.type_url == CLUSTER]
         return body

@@ -41,16 +41,11 @@ class Wish:
 NOTHING = Wish()
 
 
-def missing(own: Wish, document: Wish | None) -> str | None:
-    """Which field nobody says, where somebody wants a sidecar: ``listen`` or ``upstream``.
-
-    None: there is one to be, or none is wanted. Nearly every node wants none: its bootstrap is whole.
-    """
+def missing(own: Wish, document: Wish | None) -> tuple[str, ...]:
+    """Which of ``listen`` and ``upstream`` nobody says; without both there is no sidecar."""
     other = document or NOTHING
-    listen, upstream = own.listen or other.listen, own.upstream or other.upstream
-    if (listen is None) == (upstream is None):
-        return None
-    return "listen" if listen is None else "upstream"
+    said = {"listen": own.listen or other.listen, "upstream": own.upstream or other.upstream}
+    return tuple(field for field, value in said.items() if value is None)
 
 
 def complete(own: Wish, document: Wish | None) -> Sidecar | None:

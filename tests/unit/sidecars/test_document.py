@@ -125,14 +125,13 @@ def test_a_nodes_own_word_comes_first(own: Wish, document: Wish | None, expected
 @pytest.mark.parametrize(
     ("own", "document", "expected"),
     [
-        (Wish(listen=HERE), None, "upstream"),
-        (Wish(listen=HERE), Wish(listen=THERE), "upstream"),
-        (NOTHING, Wish(upstream=(THERE,)), "listen"),
-        (Wish(listen=HERE), Wish(upstream=(THERE,)), None),
-        # Nobody wants a sidecar, and so nobody misses anything.
-        (NOTHING, None, None),
-        (Wish(access_log="-", bandwidth=False), None, None),
+        (Wish(listen=HERE), None, ("upstream",)),
+        (Wish(listen=HERE), Wish(listen=THERE), ("upstream",)),
+        (NOTHING, Wish(upstream=(THERE,)), ("listen",)),
+        (Wish(listen=HERE), Wish(upstream=(THERE,)), ()),
+        (NOTHING, None, ("listen", "upstream")),
+        (Wish(access_log="-", bandwidth=False), None, ("listen", "upstream")),
     ],
 )
-def test_what_a_node_misses(own: Wish, document: Wish | None, expected: str | None) -> None:
+def test_what_a_node_misses(own: Wish, document: Wish | None, expected: tuple[str, ...]) -> None:
     assert missing(own, document) == expected

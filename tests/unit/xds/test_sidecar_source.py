@@ -83,7 +83,6 @@ async def test_a_node_that_misses_something_gets_no_listener_and_is_named_once(
     for _ in range(3):
         assert source.add_to(BASE, hello()).of_type(CLUSTER) == {}
         source.say_what_is_missing(hello())
-    source.say_what_is_missing(hello("elsewhere"))
     [record] = caplog.records
     assert "node 'n' gets no listener" in record.getMessage()
     assert "cluster 'checkout' says listen" in record.getMessage()
@@ -97,6 +96,13 @@ async def test_a_node_that_misses_something_gets_no_listener_and_is_named_once(
     source.publish({})
     source.say_what_is_missing(hello(own=own))
     assert "says upstream" in caplog.records[-1].getMessage()
+    # Of a cluster that nobody has said anything of, too.
+    source.say_what_is_missing(hello("elsewhere"))
+    assert (
+        "cluster 'elsewhere' says listen and upstream. Start it with hfi.listen and hfi.upstream in its node's "
+        "metadata (hfi-cli bootstrap --minimal --listen --upstream), or apply a document with spec.listen and "
+        "spec.upstream"
+    ) in caplog.records[-1].getMessage()
     await source.close()
 
 
