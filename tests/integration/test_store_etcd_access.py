@@ -109,7 +109,7 @@ async def test_a_certificate_for_another_name_says_so(etcd_factory: EtcdFactory,
 
         async def refusal() -> str | None:
             # One that has ended says why; waiting for its certificate would not.
-            assert member._running(), (member.directory / f"{member.name}.log").read_text()
+            assert member.running, (member.directory / f"{member.name}.log").read_text()
             with pytest.raises(StoreUnavailable) as refused:
                 await store.list()
             return str(refused.value) if "another name" in str(refused.value) else None
