@@ -6,6 +6,7 @@ of the replica's own document: a change that every proxy has taken costs one wri
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -17,6 +18,8 @@ from hfi_core.store.protocol import Entry
 
 #: Another replica may be of another version: a document of a layout that is not ours is left out.
 LAYOUT = 1
+#: What becomes of a document that is none of ours, wherever in it that is noticed.
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError)
 CURRENT = "current"
 _POLLING = b'"polling":true'
 
@@ -127,12 +130,10 @@ def positions(entries: Iterable[Entry]) -> tuple[Position, ...]:
     found = []
     for entry in entries:
         if "/" not in entry.key:
-            try:
-                document = json.loads(entry.value)
-                if document.pop("layout") == LAYOUT and (position := _replica(document).position) is not None:
+            with contextlib.suppress(*_UNREADABLE):
+                position = _replica(_document(entry)).position
+                if position is not None:
                     found.append(position)
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
     return tuple(found)
 
 
@@ -145,26 +146,28 @@ def read(entries: Iterable[Entry], now_ms: int) -> Fleet:
     documents: list[tuple[str, dict[str, Any], int]] = []
     for entry in entries:
         owner, slash, _ = entry.key.partition("/")
-        try:
-            document = json.loads(entry.value)
-            if document.pop("layout") != LAYOUT:
-                continue
+        with contextlib.suppress(*_UNREADABLE):
+            document = _document(entry)
             if slash:
                 documents.append((owner, document, entry.version))
             else:
                 replicas[owner] = _replica(document)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            continue
     held = []
     for owner, document, revision in documents:
         replica = replicas.get(owner)
         if replica is not None:
-            try:
+            with contextlib.suppress(*_UNREADABLE):
                 held.append(Held(owner, _status(document, replica.position, now_ms), revision))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
     held.sort(key=lambda found: (found.status.node.id, found.replica))
     return Fleet(tuple(replica for _, replica in sorted(replicas.items())), tuple(held))
+
+
+def _document(entry: Entry) -> dict[str, Any]:
+    """What an entry holds. Raises one of :data:`_UNREADABLE`, of another layout as well."""
+    document: dict[str, Any] = json.loads(entry.value)
+    if document.pop("layout") != LAYOUT:
+        raise ValueError("another layout")
+    return document
 
 
 def _replica(document: dict[str, Any]) -> Replica:
